@@ -1,0 +1,3 @@
+"""Payment operations for West African merchants and the banks behind them."""
+
+__version__ = "2026.11.0"
