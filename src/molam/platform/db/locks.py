@@ -1,0 +1,24 @@
+"""The order in which rows may be locked. Following it makes deadlock impossible."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Rank(IntEnum):
+    """Lock a lower rank first. Within one rank, lock in ascending id order."""
+
+    CONSUMER_PROGRESS = 5
+    IDEMPOTENCY_KEY = 10
+    APPROVAL = 20
+    BANK_ROUTE = 30
+    PAYOUT = 40
+    PAYMENT = 45
+    LEDGER_ACCOUNT = 50
+    KPI_HEAD = 60
+    KPI_BUCKET = 70
+    ALERT = 80
+
+
+class LockOrderViolated(AssertionError):
+    """A lower-ranked row was locked after a higher-ranked one."""

@@ -1,0 +1,230 @@
+"""Everything a deployment may vary, read once and passed down as values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+class SettingsRefused(Exception):
+    """The environment cannot be right; the message is one line that says why."""
+
+
+class Secret:
+    """A value that never shows itself in a log, an error or a debugger."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "•••"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+_UNSET = Secret("")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    The names are the environment's, in lower case; those without MOLAM_ are the specification's.
+
+    Every setting also comes from a file named by the same variable with _FILE.
+    """
+
+    molam_env: str = "development"
+    """``production`` refuses the development issuer and default secrets."""
+    molam_home: Path = Path(".molam")
+    """Where the embedded database, keys and files live."""
+    molam_port_offset: int = 0
+    """Added to every port, so that several copies run side by side."""
+    molam_bind: str = "127.0.0.1"
+    """The address servers listen on."""
+    molam_public_url: str = ""
+    """The merchant app's address as browsers see it; empty: http://localhost:3001."""
+
+    database_url: Secret = _UNSET
+    """Empty: the embedded PostgreSQL under MOLAM_HOME."""
+    molam_refresh_database_url: Secret = _UNSET
+    """Log-in as molam_refresh; empty: DATABASE_URL, and refreshes hold back events."""
+    molam_db_connections_max: int = 10
+    """Connections of each process."""
+
+    redis_url: Secret = _UNSET
+    """Accepted for the specification's sake; nothing needs it yet."""
+
+    kafka_brokers: str = ""
+    """Empty: events go through the events table alone."""
+    kafka_client_id: str = "merchant-dashboard"
+    kafka_group_id: str = ""
+    """Overrides the consumer group; only with ``molam worker --only``."""
+    kafka_ssl: bool = False
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: Secret = _UNSET
+
+    jwt_public_key_url: str = ""
+    """The issuer's JWKS; empty: the development issuer's."""
+    jwt_issuer: str = ""
+    jwt_audience: str = "molam-connect"
+    molam_oidc_client_id: str = "molam-merchant"
+    molam_secret_key: Secret = _UNSET
+    """Signs cursors and links, the same in every process; empty: made under MOLAM_HOME."""
+
+    risk_aware_approvals_url: str = ""
+    sira_api_url: str = ""
+
+    s3_bucket: str = ""
+    """Empty: files go under MOLAM_HOME."""
+    s3_region: str = "eu-west-1"
+    aws_access_key_id: str = ""
+    aws_secret_access_key: Secret = _UNSET
+    aws_endpoint_url: str = ""
+
+    refund_approval_threshold: int = 100_000
+    """Minor units of the merchant's currency from which a refund needs approval."""
+
+    molam_metrics_allow: str = "127.0.0.1,::1"
+    """Comma-separated addresses that may read /metrics."""
+    log_level: str = "info"
+
+    @property
+    def is_production(self) -> bool:
+        return self.molam_env == "production"
+
+    def port(self, specified: int) -> int:
+        """Shift one of the specification's ports by MOLAM_PORT_OFFSET."""
+        return specified + self.molam_port_offset
+
+    @property
+    def merchant_url(self) -> str:
+        return self.molam_public_url or f"http://localhost:{self.port(3001)}"
+
+    @property
+    def issuer(self) -> str:
+        return self.jwt_issuer or f"http://localhost:{self.port(3100)}"
+
+    @property
+    def jwks_url(self) -> str:
+        return self.jwt_public_key_url or f"{self.issuer}/.well-known/jwks.json"
+
+    @property
+    def database_dsn(self) -> str:
+        assert self.database_url, "the embedded database fills this in before anybody asks"
+        return self.database_url.reveal()
+
+
+# Variables that belong to the tooling around the product, not to Settings.
+_NOT_SETTINGS = frozenset({"MOLAM_REQUIRE_BROWSER", "MOLAM_TEST_DATABASE_URL"})
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def load(environ: Mapping[str, str], dotenv: Path | None = None) -> Settings:
+    """
+    Read the settings from *environ*, and from a ``.env`` file below it.
+
+    Raises:
+        SettingsRefused: an unknown MOLAM_ name, a malformed value, or a
+            combination that cannot work.
+    """
+    given = {**_read_dotenv(dotenv), **environ} if dotenv else dict(environ)
+    known = {field.name.upper(): field for field in fields(Settings)}
+    _refuse_unknown(given, known.keys())
+
+    values: dict[str, object] = {}
+    for name, field in known.items():
+        text = _from_file(given, name) if f"{name}_FILE" in given else given.get(name)
+        if text is not None and text != "":
+            values[field.name] = _PARSERS[str(field.type)](name, text)
+    settings = Settings(**values)  # type: ignore[arg-type]
+    _check(settings)
+    return settings
+
+
+def _refuse_unknown(given: Mapping[str, str], known: object) -> None:
+    assert isinstance(known, type({}.keys()))
+    for name in given:
+        bare = name.removesuffix("_FILE")
+        if name.startswith("MOLAM_") and bare not in known and name not in _NOT_SETTINGS:
+            near = difflib.get_close_matches(bare, list(known), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsRefused(f"{name} is not a setting{hint}")
+
+
+def _check(settings: Settings) -> None:
+    if settings.molam_env not in {"development", "production"}:
+        raise SettingsRefused("MOLAM_ENV is development or production")
+    if not -3000 <= settings.molam_port_offset <= 50_000:  # noqa: PLR2004 - keeps ports in 1..65535.
+        raise SettingsRefused("MOLAM_PORT_OFFSET must leave every port between 1 and 65535")
+    if not 1 <= settings.molam_db_connections_max <= 200:  # noqa: PLR2004
+        raise SettingsRefused("MOLAM_DB_CONNECTIONS_MAX is between 1 and 200")
+    if settings.log_level not in _LOG_LEVELS:
+        raise SettingsRefused(f"LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}")
+    if settings.refund_approval_threshold < 0:
+        raise SettingsRefused("REFUND_APPROVAL_THRESHOLD cannot be negative")
+    if settings.is_production:
+        for name in ("database_url", "jwt_public_key_url", "jwt_issuer", "molam_secret_key"):
+            if not getattr(settings, name):
+                raise SettingsRefused(f"{name.upper()} is required when MOLAM_ENV=production")
+        if settings.jwt_issuer.startswith(("http://localhost", "http://127.")):
+            raise SettingsRefused("JWT_ISSUER is the development issuer; production needs its own")
+
+
+def _from_file(given: Mapping[str, str], name: str) -> str:
+    path = Path(given[f"{name}_FILE"])
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsRefused(f"{name}_FILE: {path}: {error.strerror}") from None
+
+
+def _read_dotenv(path: Path | None) -> dict[str, str]:
+    if path is None or not path.is_file():
+        return {}
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.removeprefix("export ").partition("=")
+        if not equals:
+            raise SettingsRefused(f"{path}:{number} is not NAME=value")
+        found[name.strip()] = value.strip().strip("\"'")
+    return found
+
+
+def _integer(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsRefused(f"{name} must be a whole number, not {text[:32]!r}") from None
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise SettingsRefused(f"{name} is true or false, not {text[:32]!r}")
+    return text.lower() == "true"
+
+
+_PARSERS: dict[str, Callable[[str, str], object]] = {
+    "str": lambda _, text: text,
+    "int": _integer,
+    "bool": _boolean,
+    "Path": lambda _, text: Path(text),
+    "Secret": lambda _, text: Secret(text),
+}
