@@ -1,0 +1,1 @@
+"""Double entry in integer minor units: accounts, transfers, exchange rates."""

@@ -1,0 +1,1 @@
+"""The merchant's side: live figures, the merchant API and web app, imports, settings."""

@@ -1,0 +1,230 @@
+"""The pages' live streams: what changed since the last message, as fragments for htmx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from molam.kernel.currency import currency
+from molam.merchant import figures, model, permissions, queries
+from molam.merchant.figures import Overview
+from molam.merchant.pages import (
+    LATEST_ROWS,
+    TEMPLATES,
+    may,
+    newest_alert,
+    newest_transaction,
+    read_overview,
+)
+from molam.payments import queries as payments
+from molam.platform.web import Caller, Routes, sse
+from molam.platform.web.l10n import Language
+from molam.platform.web.templating import language_of
+
+routes = Routes()
+
+# More changed rows than this are sent as the whole list.
+ROWS_MOVED_MAX = 4
+
+_UNIT, _RECORD = "\x1f", "\x1e"
+
+# A comment would do for the network, but the page cannot see comments, and it
+# must notice when a stream stays open and silent.
+_BEAT = sse.event("", name="beat")
+
+Swap = Literal["innerHTML", "outerHTML", "afterbegin", "delete"]
+
+
+class LiveQuery(msgspec.Struct, forbid_unknown_fields=True):
+    period: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the open pages show at one moment."""
+
+    frame: tuple[object, ...]
+    """What no fragment can change: when it differs, the page must be loaded again."""
+    regions: dict[str, str]
+    rows: dict[str, str]
+    """The latest transactions by element id, newest first."""
+    points: tuple[int | None, ...]
+
+
+@routes.get("/live", needs=permissions.VIEW_KPIS, page=True, query=LiveQuery)
+async def overview(request: Request, caller: Caller, query: LiveQuery) -> Response:
+    """Stream the overview's figures as they change."""
+    asked = _View(
+        merchant_id=caller.merchant,
+        language=language_of(request, caller),
+        period=str(model.parse_period(query.period)),
+        code=currency(query.currency).code,
+        sees_alerts=may(caller, permissions.VIEW_ALERTS),
+    )
+    hub = request.app.state.hub
+    live = _OPEN.get((hub, asked))
+    if live is None:
+        live = _OPEN[hub, asked] = LiveOverview(request.app.state, asked)
+    live.joined()
+    return sse.stream(
+        request, hub, topic=caller.merchant, view=asked, render=live.render, heartbeat=_BEAT
+    )
+
+
+@routes.get("/live/transactions", needs=permissions.VIEW_TRANSACTIONS, page=True)
+async def transactions(request: Request, caller: Caller) -> Response:
+    """Stream which transaction is the newest; the page offers to show it."""
+    state, merchant_id = request.app.state, caller.merchant
+
+    async def render(changed: frozenset[str]) -> bytes:
+        if "transactions" not in changed:
+            return b""
+        return sse.event(await newest_transaction(state.db, merchant_id), name="newest")
+
+    return sse.stream(
+        request,
+        state.hub,
+        topic=merchant_id,
+        view="page:transactions",
+        render=render,
+        heartbeat=_BEAT,
+    )
+
+
+@routes.get("/live/alerts", needs=permissions.VIEW_ALERTS, page=True)
+async def alerts(request: Request, caller: Caller) -> Response:
+    """Stream which alert is the newest; the page offers to show it."""
+    state, merchant_id = request.app.state, caller.merchant
+
+    async def render(changed: frozenset[str]) -> bytes:
+        if "kpi" not in changed:
+            return b""
+        return sse.event(await newest_alert(state.db, merchant_id), name="newest")
+
+    return sse.stream(
+        request, state.hub, topic=merchant_id, view="page:alerts", render=render, heartbeat=_BEAT
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What makes two open overviews show the same."""
+
+    merchant_id: str
+    language: Language
+    period: str
+    code: str
+    sees_alerts: bool
+
+
+class LiveOverview:
+    """One view of the overview, and what its open pages already show."""
+
+    def __init__(self, state: Any, view: _View) -> None:
+        self._state = state
+        self._view = view
+        self._shown: Snapshot | None = None
+        self._last: Overview | None = None
+
+    def joined(self) -> None:
+        """Send everything next time: a page opened that may be older than its stream."""
+        self._shown = None
+
+    async def render(self, changed: frozenset[str]) -> bytes:
+        """Return the messages that bring every open page up to date."""
+        self._last = await self._read(changed)
+        shop = await queries.settings_of(self._state.db, merchant_id=self._view.merchant_id)
+        after = _snapshot(self._last, self._view.language, shop.timezone)
+        before, self._shown = self._shown, after
+        return messages(before, after)
+
+    async def _read(self, changed: frozenset[str]) -> Overview:
+        if self._last is not None and "kpi" not in changed:
+            page = await queries.transactions(
+                self._state.db,
+                merchant_id=self._view.merchant_id,
+                filters=payments.Filters(),
+                beyond=None,
+                limit=LATEST_ROWS,
+            )
+            return replace(self._last, latest=page.rows)
+        return await read_overview(
+            self._state,
+            merchant_id=self._view.merchant_id,
+            language=self._view.language,
+            period=self._view.period,
+            code=self._view.code,
+            sees_alerts=self._view.sees_alerts,
+        )
+
+
+# Held weakly: a view lives as long as the hub renders it.
+_OPEN: WeakValueDictionary[tuple[sse.Hub, _View], LiveOverview] = WeakValueDictionary()
+
+
+def messages(before: Snapshot | None, after: Snapshot) -> bytes:
+    """Say in server-sent events what turns *before* into *after*; None is an unknown before."""
+    if before is not None and before.frame != after.frame:
+        return sse.event("", name="rollover")
+    fragments = [
+        # A sparkline travels whole: its lines alone would not be read as SVG.
+        partial(id_, "outerHTML" if id_.endswith("-spark") else "innerHTML", html)
+        for id_, html in after.regions.items()
+        if before is None or before.regions.get(id_) != html
+    ]
+    fragments += row_moves(None if before is None else before.rows, after.rows)
+    points = [
+        (at, value)
+        for at, value in enumerate(after.points)
+        if before is None or before.points[at] != value
+    ]
+    found = sse.event("\n".join(fragments)) if fragments else b""
+    if points:
+        found += sse.event(msgspec.json.encode(points).decode(), name="points")
+    return found
+
+
+def row_moves(before: dict[str, str] | None, after: dict[str, str]) -> list[str]:
+    """Bring a list of rows up to date by adding, replacing and dropping single rows if it can."""
+    whole = [partial("latest", "innerHTML", "".join(after.values()))]
+    if before is None:
+        return whole
+    added = [id_ for id_ in after if id_ not in before]
+    kept = [id_ for id_ in before if id_ in after]
+    if list(after) != added + kept or len(added) > ROWS_MOVED_MAX:
+        return whole
+    moves = [partial(id_, "delete", "") for id_ in before if id_ not in after]
+    moves += [partial(id_, "outerHTML", after[id_]) for id_ in kept if after[id_] != before[id_]]
+    # Each goes in front of what is there, so the oldest of the new ones goes first.
+    moves += [
+        partial("latest", "afterbegin", after[id_].replace("<tr ", '<tr class="is-new" ', 1))
+        for id_ in reversed(added)
+    ]
+    return moves
+
+
+def partial(id_: str, swap: Swap, html: str) -> str:
+    """Write one fragment for htmx: where it goes, and how."""
+    return f'<hx-partial hx-target="#{id_}" hx-swap="{swap}">{html}</hx-partial>'
+
+
+def _snapshot(view: figures.Overview, language: Language, timezone: str) -> Snapshot:
+    text = TEMPLATES.render(language, "_live.html", view=view, timezone=timezone)
+    regions = dict(
+        region.lstrip().split(_UNIT, 1) for region in text.split(_RECORD) if _UNIT in region
+    )
+    rows = {
+        id_.removeprefix("row:"): html for id_, html in regions.items() if id_.startswith("row:")
+    }
+    return Snapshot(
+        frame=(view.from_day, view.to_day, view.is_new_shop),
+        regions={id_: html for id_, html in regions.items() if not id_.startswith("row:")},
+        rows=rows,
+        points=view.sales,
+    )

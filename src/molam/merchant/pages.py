@@ -1,0 +1,331 @@
+"""The merchant web app's pages: overview, transactions, alerts, signing in."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from molam.kernel.currency import CURRENCIES, UnknownCurrency, currency
+from molam.merchant import commands, figures, model, permissions, queries
+from molam.merchant.endpoints import position_of
+from molam.merchant.filters import Asked, read_filters
+from molam.merchant.store import AlertRow
+from molam.payments import queries as payments
+from molam.platform.db import Database
+from molam.platform.web import PUBLIC, Caller, CursorRefused, Permission, Routes
+from molam.platform.web.l10n import Formats, Language
+from molam.platform.web.preferences import local_path
+from molam.platform.web.templating import Templates, dom_id, language_of
+
+routes = Routes()
+TEMPLATES = Templates("molam.merchant")
+
+LATEST_ROWS = 8
+ALERTS_SHOWN = 4
+ALERTS_LISTED = 100
+PAGE_ROWS = 50
+SIGN_OUT_PATH = "/auth/sign-out"
+
+Live = Annotated[Literal["0"], Meta(description="0: do not connect to the live stream")]
+
+
+class OverviewQuery(msgspec.Struct, forbid_unknown_fields=True):
+    period: Annotated[str, Meta(max_length=64)] | None = None
+    currency: Annotated[str, Meta(max_length=3)] | None = None
+    from_: date | None = msgspec.field(name="from", default=None)
+    to: date | None = None
+    live: Live | None = None
+
+
+class AlertsQuery(msgspec.Struct, forbid_unknown_fields=True):
+    status: Literal["active", "all"] = "active"
+    live: Live | None = None
+
+
+class SignInQuery(msgspec.Struct, forbid_unknown_fields=True):
+    next: Annotated[str, Meta(max_length=1024)] = "/"
+    acr_values: Annotated[str, Meta(max_length=64)] | None = None
+    max_age: Annotated[str, Meta(max_length=8)] | None = None
+
+
+@routes.get("/sign-in", needs=PUBLIC, page=True, query=SignInQuery)
+async def sign_in(request: Request, _caller: Caller, query: SignInQuery) -> Response:
+    """Welcome a visitor who has not signed in."""
+    if query.acr_values is not None:
+        # Already signed in and asked for more: nothing to welcome them to.
+        given = {"next": query.next, "acr_values": query.acr_values, "max_age": query.max_age}
+        wanted = urlencode({key: value for key, value in given.items() if value is not None})
+        return RedirectResponse(f"/auth/sign-in?{wanted}", status_code=HTTPStatus.SEE_OTHER)
+    return TEMPLATES.page(request, None, "sign_in.html", next=local_path(query.next))
+
+
+@routes.get(
+    "/",
+    needs=permissions.VIEW_TRANSACTIONS,
+    page=True,
+    query=OverviewQuery,
+    refuses=(model.PeriodMalformed, UnknownCurrency),
+)
+async def overview(request: Request, caller: Caller, query: OverviewQuery) -> Response:
+    """Show the period's figures, or the transactions to those who may not see figures."""
+    if not may(caller, permissions.VIEW_KPIS):
+        return RedirectResponse("/transactions", status_code=HTTPStatus.SEE_OTHER)
+    db, merchant_id = request.app.state.db, caller.merchant
+    shop = await queries.settings_of(db, merchant_id=merchant_id)
+    currencies = await _currencies(db, merchant_id, shop)
+    period, refused = _period(query, shop.default_period)
+    view = await read_overview(
+        request.app.state,
+        merchant_id=merchant_id,
+        language=language_of(request, caller),
+        period=period,
+        code=currency(query.currency or shop.default_currency).code,
+        sees_alerts=may(caller, permissions.VIEW_ALERTS),
+    )
+    return await _page(
+        request,
+        caller,
+        "overview.html",
+        shop=shop,
+        live=query.live is None,
+        view=view,
+        currencies=currencies,
+        period_refused=refused,
+    )
+
+
+async def read_overview(
+    state: Any,
+    *,
+    merchant_id: str,
+    language: Language,
+    period: str,
+    code: str,
+    sees_alerts: bool,
+) -> figures.Overview:
+    """Ask everything the overview shows."""
+    db, now = state.db, state.clock.now()
+    summary, shares, latest, open_disputes, alerts = await asyncio.gather(
+        queries.summary(db, merchant_id=merchant_id, period=period, currency=code, now=now),
+        queries.methods(db, merchant_id=merchant_id, period=period, currency=code, now=now),
+        queries.transactions(
+            db,
+            merchant_id=merchant_id,
+            filters=payments.Filters(),
+            beyond=None,
+            limit=LATEST_ROWS,
+        ),
+        queries.open_disputes(db, merchant_id=merchant_id),
+        _active_alerts(db, merchant_id, limit=ALERTS_SHOWN) if sees_alerts else _none(),
+    )
+    return figures.overview(
+        summary,
+        Formats(language),
+        now=now,
+        methods=shares,
+        latest=latest.rows,
+        alerts=alerts,
+        open_disputes=open_disputes,
+    )
+
+
+@routes.get(
+    "/transactions",
+    needs=permissions.VIEW_TRANSACTIONS,
+    page=True,
+    query=Asked,
+    refuses=(CursorRefused, UnknownCurrency),
+)
+async def transactions(request: Request, caller: Caller, asked: Asked) -> Response:
+    """List transactions by filters that live in the address."""
+    db, merchant_id = request.app.state.db, caller.merchant
+    shop = await queries.settings_of(db, merchant_id=merchant_id)
+    wanted, errors = read_filters(asked, shop.default_currency, shop.timezone)
+    cursors, scope = request.app.state.cursors, (merchant_id, asked.pairs(cursor=None))
+    beyond = None
+    if asked.cursor is not None:
+        beyond = cursors.open(asked.cursor, payments.Position, filters=scope)
+    page = payments.Page([], has_older=False, has_newer=False)
+    if not errors:
+        page = await queries.transactions(
+            db, merchant_id=merchant_id, filters=wanted, beyond=beyond, limit=PAGE_ROWS
+        )
+
+    def turned(*, newer: bool) -> str:
+        row = page.rows[0 if newer else -1]
+        sealed = cursors.seal(position_of(row, newer=newer), filters=scope)
+        return asked.address(cursor=sealed)
+
+    chips = asked.pairs(cursor=None, live=None)
+    return await _page(
+        request,
+        caller,
+        "transactions.html",
+        shop=shop,
+        live=asked.live is None and beyond is None,
+        newest=await newest_transaction(db, merchant_id),
+        asked=asked,
+        errors=errors,
+        chips=chips,
+        narrowed=bool(chips.keys() - {"q"}),
+        page=page,
+        newer=turned(newer=True) if page.rows and page.has_newer else None,
+        older=turned(newer=False) if page.rows and page.has_older else None,
+        first_page=asked.address(cursor=None),
+        without=lambda name: asked.address(**{"cursor": None, name: None}),
+        currencies=await _currencies(db, merchant_id, shop),
+    )
+
+
+@routes.get(
+    "/transactions/{id:path}",
+    needs=permissions.VIEW_TRANSACTIONS,
+    page=True,
+    refuses=(payments.TransactionAbsent,),
+)
+async def transaction(request: Request, caller: Caller) -> Response:
+    """Show one transaction: what it was, what happened to it, where the money went."""
+    db, merchant_id = request.app.state.db, caller.merchant
+    detail = await queries.transaction(db, merchant_id=merchant_id, id_=request.path_params["id"])
+    posted = (each.posted_at for each in detail.entries if each.cause == detail.row.id)
+    return await _page(
+        request,
+        caller,
+        "transaction.html",
+        shop=await queries.settings_of(db, merchant_id=merchant_id),
+        live=None,
+        detail=detail,
+        entered_at=min(posted, default=None),
+    )
+
+
+@routes.get("/alerts", needs=permissions.VIEW_ALERTS, page=True, query=AlertsQuery)
+async def alerts(request: Request, caller: Caller, query: AlertsQuery) -> Response:
+    """List the alerts that wait for somebody, or all of them."""
+    db, merchant_id = request.app.state.db, caller.merchant
+    everything = query.status == "all"
+    return await _page(
+        request,
+        caller,
+        "alerts.html",
+        shop=await queries.settings_of(db, merchant_id=merchant_id),
+        live=query.live is None,
+        newest=await newest_alert(db, merchant_id),
+        everything=everything,
+        may_acknowledge=may(caller, permissions.ACKNOWLEDGE_ALERTS),
+        alerts=await queries.alerts(
+            db,
+            merchant_id=merchant_id,
+            status=None if everything else "active",
+            limit=ALERTS_LISTED,
+        ),
+    )
+
+
+@routes.post(
+    "/alerts/{id:uuid}/acknowledge",
+    needs=permissions.ACKNOWLEDGE_ALERTS,
+    page=True,
+    form=True,
+    refuses=(commands.AlertAbsent,),
+)
+async def acknowledge(request: Request, caller: Caller) -> Response:
+    """Record that the caller has seen an alert, and show what is left."""
+    await commands.acknowledge_alert(
+        request.app.state.db,
+        caller=caller,
+        alert_id=request.path_params["id"],
+        now=request.app.state.clock.now(),
+    )
+    return RedirectResponse("/alerts", status_code=HTTPStatus.SEE_OTHER)
+
+
+async def newest_transaction(db: Database, merchant_id: str) -> str:
+    """Name the newest transaction's element, or nothing."""
+    page = await queries.transactions(
+        db, merchant_id=merchant_id, filters=payments.Filters(), beyond=None, limit=1
+    )
+    return dom_id(f"{page.rows[0].type}/{page.rows[0].id}") if page.rows else ""
+
+
+async def newest_alert(db: Database, merchant_id: str) -> str:
+    """Name the newest alert's element, or nothing."""
+    rows = await queries.alerts(db, merchant_id=merchant_id, status=None, limit=1)
+    return dom_id(str(rows[0].id)) if rows else ""
+
+
+def may(caller: Caller, permission: Permission) -> bool:
+    """Tell whether *caller* may do what *permission* is about."""
+    return bool(caller.roles & permission.roles)
+
+
+async def _page(
+    request: Request,
+    caller: Caller,
+    name: str,
+    *,
+    shop: queries.MerchantSettings,
+    live: bool | None,
+    **context: Any,
+) -> Response:
+    """Put a page into the app's frame. *live* is None where nothing could move."""
+    nav: dict[str, int] = {}
+    if may(caller, permissions.VIEW_KPIS):
+        nav["overview"] = 0
+    nav["transactions"] = 0
+    if may(caller, permissions.VIEW_ALERTS):
+        waiting = await _active_alerts(request.app.state.db, caller.merchant, limit=10)
+        nav["alerts"] = len(waiting)
+    return TEMPLATES.page(
+        request,
+        caller,
+        name,
+        shop=shop,
+        live=live,
+        nav=nav,
+        place=_PLACES[name],
+        sign_out_path=SIGN_OUT_PATH,
+        **context,
+    )
+
+
+_PLACES = {
+    "overview.html": "overview",
+    "transactions.html": "transactions",
+    "transaction.html": "transactions",
+    "alerts.html": "alerts",
+}
+
+
+def _period(query: OverviewQuery, default: str) -> tuple[str, bool]:
+    """Return the period to show, and whether the asked dates were refused."""
+    if query.from_ is None and query.to is None:
+        return query.period or default, False
+    try:
+        asked = model.parse_period(f"custom:{query.from_}:{query.to}")
+    except model.PeriodMalformed:
+        return default, True
+    return str(asked), False
+
+
+async def _active_alerts(db: Database, merchant_id: str, *, limit: int) -> list[AlertRow]:
+    return await queries.alerts(db, merchant_id=merchant_id, status="active", limit=limit)
+
+
+async def _none() -> None:
+    return None
+
+
+async def _currencies(db: Database, merchant_id: str, shop: queries.MerchantSettings) -> list[str]:
+    """List the merchant's currencies, its own first."""
+    found = await queries.currencies(db, merchant_id=merchant_id)
+    others = [code for code in found if code != shop.default_currency and code in CURRENCIES]
+    return [shop.default_currency, *others]

@@ -1,0 +1,425 @@
+"""Questions the merchant API and pages ask; every one names its merchant."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from molam.kernel.clock import Instant
+from molam.kernel.currency import CURRENCIES
+from molam.kernel.money import Money
+from molam.kernel.refusals import Kind, Refusal
+from molam.ledger import queries as ledger
+from molam.ledger.model import Rate, Rates
+from molam.ledger.store import EntryRow
+from molam.merchant import cache_store, model, store
+from molam.payments import queries as payments
+from molam.payments.store import DisputeRow, TransactionRow
+from molam.platform import telemetry
+from molam.platform.db import Database
+
+USD = CURRENCIES["USD"]
+RATES_TTL_S = 60.0
+
+
+class DashboardAbsent(Refusal):
+    code = "merchant-absent"
+    kind = Kind.ABSENT
+    title = "No such merchant"
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """One figure, beside that of the previous period of equal length."""
+
+    key: str
+    value: int | Decimal | None
+    unit: model.Unit
+    currency: str
+    txn_count: int
+    previous: int | Decimal | None
+    change: Decimal | None
+    usd_equivalent: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One bar of the chart; *at* is the local hour or day it starts."""
+
+    at: datetime
+    sales: int
+    refunds: int
+    fees: int
+    payments: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    period: str
+    currency: str
+    from_day: date
+    to_day: date
+    timezone: str
+    kpis: dict[str, Kpi]
+    series: tuple[Point, ...]
+    previous_series: tuple[Point, ...]
+    step: model.Step
+    computed_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantSettings:
+    merchant_id: str
+    name: str
+    city: str | None
+    country: str
+    timezone: str
+    locale: str
+    default_currency: str
+    default_period: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionDetail:
+    row: TransactionRow
+    refunds: list[TransactionRow]
+    disputes: list[DisputeRow]
+    entries: list[EntryRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the cache, or a computation in its place, answers: the raw sums of each figure."""
+
+    sums: dict[str, tuple[int, int | None, int, int, int | None]]
+    from_day: date
+    to_day: date
+    computed_at: datetime
+    version: int
+    series: str | None
+
+
+@dataclass(slots=True)
+class RateBook:
+    """Exchange rates, read again at most once a minute."""
+
+    _rates: Rates | None = None
+    _read_at: float = field(default=float("-inf"))
+
+    async def on(self, db: Database, day: date) -> Rates:
+        now = time.monotonic()
+        if self._rates is None or now - self._read_at > RATES_TTL_S:
+            self._rates = await ledger.rates_on(db, day)
+            self._read_at = now
+        return self._rates
+
+
+_FIGURES = msgspec.json.Decoder(list[tuple[str, int, int | None, int, int, int | None]])
+
+
+async def settings_of(db: Database, *, merchant_id: str) -> MerchantSettings:
+    """
+    Raises:
+        DashboardAbsent: nobody registered this merchant.
+    """
+    rows = await db.read(store.FIND_SETTINGS, merchant_id=merchant_id)
+    if not rows:
+        raise DashboardAbsent("Check the merchant id of your token.")
+    row = rows[0]
+    return MerchantSettings(
+        merchant_id=row.merchant_id,
+        name=row.name,
+        city=row.city,
+        country=row.country,
+        timezone=row.timezone,
+        locale=row.locale,
+        default_currency=row.default_currency,
+        default_period=str(row.dashboard_config.get("default_period", "mtd")),
+    )
+
+
+async def figures(
+    db: Database, *, merchant_id: str, period: model.Period, currency: str, now: Instant
+) -> Figures:
+    """
+    Read a period's figures from the cache, or compute them from the buckets and keep them.
+
+    Raises:
+        DashboardAbsent: nobody registered this merchant.
+    """
+    found = await _cached(db, merchant_id=merchant_id, period=period, currency=currency)
+    if found is not None:
+        telemetry.cache_lookups_total.labels(result="hit").inc()
+        return found
+    telemetry.cache_lookups_total.labels(result="miss").inc()
+
+    settings = await settings_of(db, merchant_id=merchant_id)
+    today = model.local_day(now, settings.timezone)
+    days = model.range_of(period, today)
+    before = days.previous()
+    with telemetry.kpi_compute_seconds.time():
+        async with db.transaction("merchant.compute_cache", merchant_id=merchant_id) as tx:
+            rows = await tx.all(
+                cache_store.COMPUTE_CACHE,
+                merchant_id=merchant_id,
+                period=str(period),
+                currency=currency,
+                from_day=days.first,
+                to_day=days.last,
+                previous_from_day=before.first,
+                previous_to_day=before.last,
+                valid_until=model.day_ends_at(today, settings.timezone),
+            )
+            points = await tx.all(
+                store.LIST_HOURS if model.step_of(days) == "hour" else store.LIST_DAYS,
+                merchant_id=merchant_id,
+                currency=currency,
+                from_day=days.first,
+                to_day=days.last,
+            )
+    return Figures(
+        sums={
+            row.kpi_key: (
+                row.numerator,
+                row.denominator,
+                row.txn_count,
+                row.previous_numerator,
+                row.previous_denominator,
+            )
+            for row in rows
+        },
+        from_day=days.first,
+        to_day=days.last,
+        computed_at=rows[0].computed_at,
+        version=rows[0].as_of,
+        series=_series(points, model.step_of(days)),
+    )
+
+
+async def summary(
+    db: Database, *, merchant_id: str, period: str, currency: str, now: Instant
+) -> Summary:
+    """
+    Answer what a merchant sold in a period, how that compares, and when.
+
+    Raises:
+        model.PeriodMalformed: no such period.
+        DashboardAbsent: nobody registered this merchant.
+    """
+    asked = model.parse_period(period)
+    settings = await settings_of(db, merchant_id=merchant_id)
+    found = await figures(db, merchant_id=merchant_id, period=asked, currency=currency, now=now)
+    days = model.DayRange(found.from_day, found.to_day)
+    before = days.previous()
+    step = model.step_of(days)
+    statement = store.LIST_HOURS if step == "hour" else store.LIST_DAYS
+    async with db.transaction("merchant.series", merchant_id=merchant_id, readonly=True) as tx:
+        rows = await tx.all(
+            statement,
+            merchant_id=merchant_id,
+            currency=currency,
+            from_day=before.first,
+            to_day=days.last,
+        )
+    rates = await ledger.rates_on(db, days.last)
+    return Summary(
+        period=str(asked),
+        currency=currency,
+        from_day=days.first,
+        to_day=days.last,
+        timezone=settings.timezone,
+        kpis={key: kpi(key, found, currency, rates) for key in model.KPI_KEYS},
+        series=_points(rows, days, step, settings.timezone),
+        previous_series=_points(rows, before, step, settings.timezone),
+        step=step,
+        computed_at=found.computed_at,
+        version=found.version,
+    )
+
+
+def kpi(key: str, found: Figures, currency: str, rates: Rates) -> Kpi:
+    """Turn the sums behind a figure into the figure and its comparison."""
+    definition = model.KPIS[key]
+    numerator, denominator, txn_count, previous_numerator, previous_denominator = found.sums[key]
+    value = model.value(numerator, denominator, definition.unit)
+    previous = model.value(previous_numerator, previous_denominator, definition.unit)
+    dollars = None
+    if definition.unit == "minor" and isinstance(value, int):
+        converted = rates.convert(Money(value, CURRENCIES[currency]), USD)
+        dollars = None if converted is None else converted.minor
+    return Kpi(
+        key=key,
+        value=value,
+        unit=definition.unit,
+        currency="%" if definition.unit == "percent" else currency,
+        txn_count=txn_count,
+        previous=previous,
+        change=model.change(value, previous),
+        usd_equivalent=dollars,
+    )
+
+
+async def converted_totals(
+    db: Database,
+    *,
+    merchant_id: str,
+    period: model.Period,
+    into: str,
+    now: Instant,
+) -> tuple[dict[str, int | None], list[tuple[str, Rate | None]]]:
+    """
+    Add up the money figures of all the merchant's currencies in one of them.
+
+    A figure is None as soon as one currency in it has no known rate. Returns the
+    figures, and the rate used for each currency.
+    """
+    codes = await currencies(db, merchant_id=merchant_id)
+    rates = await ledger.rates_on(db, now.date())
+    used = [(code, rates.find(code, into)) for code in codes]
+    totals: dict[str, int | None] = {
+        key: 0
+        for key, definition in model.KPIS.items()
+        if definition.unit == "minor" and definition.denominator is None
+    }
+    for code, rate in used:
+        found = await figures(db, merchant_id=merchant_id, period=period, currency=code, now=now)
+        for key, total in totals.items():
+            amount = Money(found.sums[key][0], CURRENCIES[code])
+            part = None if rate is None else rates.convert(amount, CURRENCIES[into])
+            totals[key] = None if total is None or part is None else total + part.minor
+    return totals, used
+
+
+async def methods(
+    db: Database, *, merchant_id: str, period: str, currency: str, now: Instant
+) -> list[store.MethodRow]:
+    """Share a period's succeeded payments out over the methods they came by."""
+    settings = await settings_of(db, merchant_id=merchant_id)
+    days = model.range_of(model.parse_period(period), model.local_day(now, settings.timezone))
+    async with db.transaction("merchant.methods", merchant_id=merchant_id, readonly=True) as tx:
+        return await tx.all(
+            store.LIST_METHODS,
+            merchant_id=merchant_id,
+            currency=currency,
+            from_day=days.first,
+            to_day=days.last,
+        )
+
+
+async def currencies(db: Database, *, merchant_id: str) -> list[str]:
+    """List the currencies the merchant has figures in."""
+    async with db.transaction("merchant.currencies", merchant_id=merchant_id, readonly=True) as tx:
+        rows = await tx.all(store.LIST_CURRENCIES, merchant_id=merchant_id)
+    return [row.currency for row in rows]
+
+
+async def transactions(
+    db: Database,
+    *,
+    merchant_id: str,
+    filters: payments.Filters,
+    beyond: payments.Position | None,
+    limit: int,
+    offset: int = 0,
+) -> payments.Page:
+    async with db.transaction(
+        "merchant.transactions", merchant_id=merchant_id, readonly=True
+    ) as tx:
+        return await payments.list_transactions(
+            tx,
+            merchant_id=merchant_id,
+            filters=filters,
+            beyond=beyond,
+            limit=limit,
+            offset=offset,
+        )
+
+
+async def transaction(db: Database, *, merchant_id: str, id_: str) -> TransactionDetail:
+    """
+    Raises:
+        payments.TransactionAbsent: the merchant has no such transaction.
+    """
+    async with db.transaction("merchant.transaction", merchant_id=merchant_id, readonly=True) as tx:
+        row = await payments.get_transaction(tx, merchant_id=merchant_id, id_=id_)
+        refunds = await payments.refunds_of(tx, merchant_id=merchant_id, id_=id_)
+        disputes = await payments.disputes_of(tx, merchant_id=merchant_id, id_=id_)
+        causes = [id_, *(refund.id for refund in refunds), *(dispute.id for dispute in disputes)]
+        entries = await ledger.entries_of(tx, merchant_id=merchant_id, cause_ids=causes)
+    return TransactionDetail(row, refunds, disputes, entries)
+
+
+async def alerts(
+    db: Database, *, merchant_id: str, status: str | None, limit: int
+) -> list[store.AlertRow]:
+    """List alerts, newest first."""
+    async with db.transaction("merchant.alerts", merchant_id=merchant_id, readonly=True) as tx:
+        return await tx.all(store.LIST_ALERTS, merchant_id=merchant_id, status=status, limit=limit)
+
+
+async def open_disputes(db: Database, *, merchant_id: str) -> int:
+    async with db.transaction("merchant.disputes", merchant_id=merchant_id, readonly=True) as tx:
+        return await payments.open_disputes(tx, merchant_id=merchant_id)
+
+
+async def _cached(
+    db: Database, *, merchant_id: str, period: model.Period, currency: str
+) -> Figures | None:
+    rows = await db.read(
+        cache_store.READ_SUMMARY, merchant_id=merchant_id, period=str(period), currency=currency
+    )
+    if not rows:
+        return None
+    row = rows[0]
+    return Figures(
+        sums={each[0]: each[1:] for each in _FIGURES.decode(row.figures)},
+        from_day=row.from_day,
+        to_day=row.to_day,
+        computed_at=row.computed_at,
+        version=row.as_of,
+        series=row.series,
+    )
+
+
+def _series(rows: list[store.PointRow], step: model.Step) -> str:
+    """Write points as READ_SUMMARY does: ``[at, sales, refunds, fees, payments, created]``."""
+    return msgspec.json.encode(
+        [
+            (
+                f"{row.day.isoformat()}T{row.hour:02}:00" if step == "hour" else row.day,
+                row.sales,
+                row.refunds,
+                row.fees,
+                row.payment_count,
+                row.created_count,
+            )
+            for row in rows
+        ]
+    ).decode()
+
+
+def _points(
+    rows: list[store.PointRow], days: model.DayRange, step: model.Step, timezone: str
+) -> tuple[Point, ...]:
+    """Lay the buckets on every hour or day of the range; a missing one is zero."""
+    found = {(row.day, row.hour): row for row in rows}
+    zone = ZoneInfo(timezone)
+    if step == "hour":
+        slots = [(days.first, hour) for hour in range(24)]
+    else:
+        slots = [(days.first + timedelta(days=index), 0) for index in range(days.days)]
+    return tuple(_point(day, hour, found.get((day, hour)), zone) for day, hour in slots)
+
+
+def _point(day: date, hour: int, row: store.PointRow | None, zone: ZoneInfo) -> Point:
+    at = datetime(day.year, day.month, day.day, hour, tzinfo=zone)
+    if row is None:
+        return Point(at, 0, 0, 0, 0, 0)
+    return Point(at, row.sales, row.refunds, row.fees, row.payment_count, row.created_count)

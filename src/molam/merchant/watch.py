@@ -1,0 +1,112 @@
+"""The seasonal watch: each hour of each merchant against what that hour usually brings."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from molam.kernel.clock import Instant
+from molam.kernel.ids import uuid7
+from molam.merchant import store, upkeep_store
+from molam.platform.db import Database
+from molam.sira import anomaly, sentences
+from molam.sira.finding import Finding
+
+HISTORY_DAYS = 56
+
+_TITLES = {
+    "unusual_sales_volume": "Unusual sales volume",
+    "velocity_exceeded": "More payments than usual",
+    "unusual_refund_pattern": "More refunds than usual",
+    "high_chargeback_rate": "More disputes than usual",
+    "sira_anomaly": "Something unusual",
+}
+
+
+async def watch_seasons(db: Database, *, now: Instant) -> int:
+    """Judge the last complete hour of every live merchant; return how many alerts that raised."""
+    live = await db.read(upkeep_store.LIST_LIVE)
+    raised = 0
+    for merchant in live:
+        history, first_hour_of_week = await _history(db, merchant, now)
+        for finding in anomaly.detect(history, first_hour_of_week=first_hour_of_week):
+            raised += await _raise(db, merchant, finding, now)
+    return raised
+
+
+async def _history(
+    db: Database, merchant: upkeep_store.LiveMerchantRow, now: Instant
+) -> tuple[list[anomaly.Hour], int]:
+    zone = ZoneInfo(merchant.timezone)
+    end = now.astimezone(zone).replace(minute=0, second=0, microsecond=0, tzinfo=None)
+    first = (end - timedelta(days=HISTORY_DAYS)).date()
+    rows = await db.read(
+        upkeep_store.LIST_HOURLY_COUNTS,
+        merchant_id=merchant.merchant_id,
+        currency=merchant.currency,
+        since=first,
+    )
+    if not rows:
+        return [], 0
+    known = {(row.day, row.hour): row for row in rows}
+    at = datetime.combine(rows[0].day, datetime.min.time())
+    hour_of_week = at.weekday() * 24
+    history = []
+    while at < end:
+        row = known.get((at.date(), at.hour))
+        history.append(
+            anomaly.Hour()
+            if row is None
+            else anomaly.Hour(
+                created=row.created_count,
+                payments=row.payment_count,
+                sales=row.sales,
+                refunds=row.refund_count,
+                disputes=row.dispute_count,
+            )
+        )
+        at += timedelta(hours=1)
+    return history, hour_of_week
+
+
+async def _raise(
+    db: Database, merchant: upkeep_store.LiveMerchantRow, finding: Finding, now: Instant
+) -> int:
+    alert_type = finding.kind.alert_type
+    async with db.transaction("merchant.raise_finding") as tx:
+        # What goes on is one incident: until a day passes without a finding of
+        # its kind, a further one is not news.
+        recent = await tx.all(
+            upkeep_store.LIST_RECENT_FINDINGS,
+            merchant_id=merchant.merchant_id,
+            finding=finding.kind.value,
+            currency=merchant.currency,
+        )
+        if recent:
+            return 0
+        return await tx.run(
+            store.APPEND_ALERT,
+            id=uuid7(now),
+            merchant_id=merchant.merchant_id,
+            alert_type=alert_type,
+            severity=finding.severity,
+            title=_TITLES[alert_type],
+            description=sentences.explain(finding, "en", currency=merchant.currency),
+            related_transactions=[],
+            sira_score=finding.confidence,
+            sira_tags=[finding.kind.value, "seasonal_rule"],
+            sira_recommendations=[],
+            episode=f"{finding.kind.value}:{merchant.currency}:{now:%Y-%m-%dT%H}",
+            facts={
+                "rule": "seasonal",
+                "finding": finding.kind.value,
+                "currency": merchant.currency,
+                "observed": finding.observed,
+                "expected": finding.expected,
+                "score": finding.score,
+                "hours": finding.hours,
+                "trials": finding.trials,
+                "severity": finding.severity,
+            },
+            expires_at=None,
+        )

@@ -1,0 +1,1 @@
+"""Payments, refunds, payouts and disputes as wallets, cards and banks report them."""

@@ -1,0 +1,408 @@
+"""Tells an unusual hour from an ordinary one: pure detectors with a score each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from statistics import fmean, median
+
+from molam.kernel.clock import Instant
+from molam.sira.finding import Finding, Kind, Severity
+from molam.sira.sentences import explain
+from molam.sira.tails import beta_above, beta_below, count_lower, count_upper
+
+__all__ = [
+    "Baseline",
+    "Episode",
+    "Finding",
+    "Hour",
+    "Kind",
+    "amount_rule",
+    "confident",
+    "count_rule",
+    "detect",
+    "explain",
+    "fit",
+    "join",
+    "rate_rule",
+    "surge",
+]
+
+HOURS_A_DAY = 24
+HOURS_A_WEEK = 168
+HISTORY_HOURS_MIN = 2 * HOURS_A_WEEK
+HISTORY_HOURS_MAX = 8 * HOURS_A_WEEK
+
+SURGE_FACTOR = 3
+COUNT_SCORE_MIN = 5.0
+"""p < 1e-5 for each test."""
+CRITICAL_SCORE_MIN = 10.0
+WINDOW_HOURS = (1, 6)
+"""A small shop that goes quiet shows only over several hours."""
+
+RATE_WINDOW_HOURS = 24
+RATE_TRIALS_MIN = 30
+RATE_PRIOR_STRENGTH = 200
+RATE_SHIFT = 0.02
+RATE_SCORE_MIN = 2.0
+"""P(shift) > 0.99."""
+
+AMOUNT_Z_MAX = 5.0
+AMOUNT_MEAN_Z_MAX = 3.0
+AMOUNT_RUN = 8
+AMOUNT_PAYMENTS_MIN = 20
+
+REFRACTORY_HOURS = 24
+REFRACTORY_SHARE = 0.05
+
+_DECAY = 0.5 ** (1 / HOURS_A_DAY)
+_LEVEL_PRIOR_HOURS = 6.0
+_MEDIAN_TRUSTED_MIN = 4
+_MEAN_MIN = 0.3
+# The variance of a median is pi/2 times that of a mean of as many samples.
+_MEDIAN_VARIANCE = math.pi / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One local hour of a merchant in one currency."""
+
+    created: int = 0
+    payments: int = 0
+    sales: int = 0
+    refunds: int = 0
+    disputes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What an ordinary hour of the week counts, how much it varies, and the level now."""
+
+    seasonal: tuple[float, ...]
+    overdispersion: float
+    weeks: float
+    hour_of_week: int
+    """Of the hour to come; Monday 0 h is 0."""
+    recent: float
+    recent_expected: float
+
+    @property
+    def level(self) -> float:
+        """How the last day or so compares with the season."""
+        prior = _LEVEL_PRIOR_HOURS * fmean(self.seasonal)
+        return (self.recent + prior) / (self.recent_expected + prior) if prior else 1.0
+
+    def expected(self, *, hours_ago: int = 0) -> float:
+        """Return the mean of the hour to come, or of one before it at today's level."""
+        place = (self.hour_of_week - hours_ago) % HOURS_A_WEEK
+        return max(_MEAN_MIN, self.level * self.seasonal[place])
+
+    def variance(self, mean: float) -> float:
+        """Return how much a count of this mean varies around what we expect of it."""
+        inherent = mean + self.overdispersion * mean * mean
+        return inherent * (1 + _MEDIAN_VARIANCE / self.weeks)
+
+    def after(self, count: int) -> Baseline:
+        """Return the baseline one hour later."""
+        expected = self.seasonal[self.hour_of_week]
+        return replace(
+            self,
+            hour_of_week=(self.hour_of_week + 1) % HOURS_A_WEEK,
+            recent=self.recent * _DECAY + _bounded(count, expected),
+            recent_expected=self.recent_expected * _DECAY + expected,
+        )
+
+
+def fit(counts: Sequence[int], *, first_hour_of_week: int) -> Baseline:
+    """Learn from consecutive hourly *counts*, the first of them at *first_hour_of_week*."""
+    seasonal = _season(counts, first_hour_of_week)
+    prior = _LEVEL_PRIOR_HOURS * fmean(seasonal)
+    weeks = max(2.0, len(counts) / HOURS_A_WEEK)
+    recent = recent_expected = squares = spread = 0.0
+    for place, count in enumerate(counts):
+        season = seasonal[(first_hour_of_week + place) % HOURS_A_WEEK]
+        if place >= HOURS_A_WEEK:
+            level = (recent + prior) / (recent_expected + prior) if prior else 1.0
+            mean = max(_MEAN_MIN, level * season)
+            # Past incidents should not teach that anything may happen. A count lies
+            # nearer to a median it is part of than to the next one.
+            square = min((count - mean) ** 2, 25 * (mean + 0.05 * mean * mean))
+            squares += square * weeks / (weeks - 1) - mean
+            spread += mean * mean
+        recent = recent * _DECAY + _bounded(count, season)
+        recent_expected = recent_expected * _DECAY + season
+    return Baseline(
+        seasonal=seasonal,
+        overdispersion=max(0.0, squares / spread) if spread else 0.0,
+        weeks=weeks,
+        hour_of_week=(first_hour_of_week + len(counts)) % HOURS_A_WEEK,
+        recent=recent,
+        recent_expected=recent_expected,
+    )
+
+
+def surge(*, observed: int, previous: int) -> Finding | None:
+    """
+    Apply the specification's rule: sales above three times the previous comparable period.
+
+    It is a floor: it holds whatever the season, and says nothing where there is
+    nothing to compare with.
+    """
+    if previous <= 0 or observed <= SURGE_FACTOR * previous:
+        return None
+    return Finding(
+        kind=Kind.SALES_SURGE,
+        severity="warning",
+        score=0.0,
+        observed=observed,
+        expected=previous,
+    )
+
+
+def count_rule(
+    baseline: Baseline, counts: Sequence[int], *, high: Kind | None, low: Kind | None
+) -> Finding | None:
+    """
+    Judge the last hours' *counts*, all after what *baseline* has seen bar the last.
+
+    The last count is the hour *baseline* expects; those before it, it has seen.
+    The strongest of the windows in `WINDOW_HOURS` speaks.
+    """
+    found: list[Finding] = []
+    for hours in WINDOW_HOURS:
+        if hours > len(counts):
+            continue
+        observed = sum(counts[-hours:])
+        mean = sum(baseline.expected(hours_ago=ago) for ago in range(hours))
+        variance = baseline.variance(mean)
+        for kind, score in (
+            (high, count_upper(observed, mean, variance)),
+            (low, count_lower(observed, mean, variance)),
+        ):
+            if kind is not None and score > COUNT_SCORE_MIN:
+                found.append(_counted(kind, score, observed, mean, hours))
+    return max(found, key=lambda finding: finding.score, default=None)
+
+
+def rate_rule(
+    kind: Kind, *, hits: int, trials: int, usual_hits: int, usual_trials: int
+) -> Finding | None:
+    """
+    Judge a rate against its usual value, which counts as much as 200 trials.
+
+    Speaks when the rate has shifted by more than two points, in the direction
+    that *kind* names, with a probability above 0.99.
+    """
+    if trials < RATE_TRIALS_MIN or usual_trials < RATE_PRIOR_STRENGTH:
+        return None
+    usual = usual_hits / usual_trials
+    # Half a trial each way, so that a rate of 0 or 1 still has a spread.
+    after_hits = RATE_PRIOR_STRENGTH * usual + hits + 0.5
+    after_misses = RATE_PRIOR_STRENGTH * (1 - usual) + trials - hits + 0.5
+    if kind is Kind.SUCCESS_RATE_LOW:
+        score = beta_below(usual - RATE_SHIFT, after_hits, after_misses)
+    else:
+        score = beta_above(usual + RATE_SHIFT, after_hits, after_misses)
+    if score <= RATE_SCORE_MIN:
+        return None
+    return Finding(
+        kind=kind,
+        severity=_severity(score),
+        score=score,
+        observed=hits / trials,
+        expected=usual,
+        hours=RATE_WINDOW_HOURS,
+        trials=trials,
+    )
+
+
+def amount_rule(usual: Sequence[float], recent: Sequence[float]) -> Finding | None:
+    """
+    Judge log amounts, season removed, by robust z: one far out, or eight in a row.
+
+    *recent* is newest last; the finding's figures are factors of the ordinary.
+    """
+    if len(usual) < HOURS_A_WEEK or not recent:
+        return None
+    middle = median(usual)
+    deviation = 1.4826 * median(abs(value - middle) for value in usual)
+    if deviation <= 0:
+        return None
+    scores = [(value - middle) / deviation for value in recent]
+    run = fmean(scores[-AMOUNT_RUN:]) if len(scores) >= AMOUNT_RUN else 0.0
+    if abs(scores[-1]) > AMOUNT_Z_MAX:
+        z, value, hours = scores[-1], recent[-1], 1
+    elif abs(run) > AMOUNT_MEAN_Z_MAX:
+        # A mean of eight varies less than one by the root of eight.
+        z, value, hours = run * math.sqrt(AMOUNT_RUN), fmean(recent[-AMOUNT_RUN:]), AMOUNT_RUN
+    else:
+        return None
+    return Finding(
+        kind=Kind.TICKET_HIGH if z > 0 else Kind.TICKET_LOW,
+        severity="warning",
+        score=_normal_score(abs(z)),
+        observed=math.exp(value - middle),
+        expected=1.0,
+        hours=hours,
+    )
+
+
+def detect(history: Sequence[Hour], *, first_hour_of_week: int) -> list[Finding]:
+    """
+    Judge the last hour of *history* by all that came before it.
+
+    *history* holds consecutive local hours, silent ones included, the last of them
+    complete. With less than two weeks of it nobody knows what is ordinary.
+    """
+    past = history[-HISTORY_HOURS_MAX - 1 : -1]
+    if len(past) < HISTORY_HOURS_MIN:
+        return []
+    skipped = len(history) - 1 - len(past)
+    first = (first_hour_of_week + skipped) % HOURS_A_WEEK
+    last_day = history[-RATE_WINDOW_HOURS:]
+    before = past[: 1 - RATE_WINDOW_HOURS]
+    findings = [
+        _judge_counts([h.payments for h in past], history[-1].payments, first, low=True),
+        _judge_counts([h.refunds for h in past], history[-1].refunds, first, of=Kind.REFUNDS_HIGH),
+        _judge_counts(
+            [h.disputes for h in past], history[-1].disputes, first, of=Kind.DISPUTES_HIGH
+        ),
+        rate_rule(
+            Kind.SUCCESS_RATE_LOW,
+            hits=sum(h.payments for h in last_day),
+            trials=sum(h.created for h in last_day),
+            usual_hits=sum(h.payments for h in before),
+            usual_trials=sum(h.created for h in before),
+        ),
+        rate_rule(
+            Kind.CHARGEBACK_RATE_HIGH,
+            hits=sum(h.disputes for h in last_day),
+            trials=sum(h.payments for h in last_day),
+            usual_hits=sum(h.disputes for h in before),
+            usual_trials=sum(h.payments for h in before),
+        ),
+        _judge_tickets(past, history[-1]),
+    ]
+    return [finding for finding in findings if finding is not None]
+
+
+def confident(scores: Sequence[float], *, false_share: float = 0.01) -> list[int]:
+    """
+    Return which of a day's tests, over all merchants, to believe (Benjamini-Hochberg).
+
+    *scores* are -log10 p of every test, those that found nothing included. At most
+    *false_share* of what is returned is chance.
+    """
+    order = sorted(range(len(scores)), key=lambda index: -scores[index])
+    kept = 0
+    for place, index in enumerate(order, start=1):
+        if scores[index] >= -math.log10(false_share * place / len(scores)):
+            kept = place
+    return sorted(order[:kept])
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One incident, however many hours of it were found unusual."""
+
+    kind: Kind
+    started_at: Instant
+    last_at: Instant
+    peak: float
+
+    @property
+    def key(self) -> str:
+        return self.started_at.strftime("%Y-%m-%dT%H:%MZ")
+
+
+def join(
+    current: Episode | None, finding: Finding, at: Instant, *, history_hours: int = 0
+) -> Episode:
+    """
+    Add *finding* to the *current* episode of its kind, or begin a new one.
+
+    Only what stands out from everything in the last day, or the last twentieth of
+    the history if that is longer, is news: until so long has passed without a
+    finding, each further one belongs to the same incident.
+    """
+    quiet = timedelta(hours=max(REFRACTORY_HOURS, REFRACTORY_SHARE * history_hours))
+    if current is None or current.kind is not finding.kind or at - current.last_at > quiet:
+        return Episode(finding.kind, at, at, finding.score)
+    return replace(current, last_at=at, peak=max(current.peak, finding.score))
+
+
+def _bounded(count: int, expected: float) -> float:
+    """Cut a spike, which may move the level only so far."""
+    return min(count, 3 * expected + 5)
+
+
+def _season(counts: Sequence[int], first_hour_of_week: int) -> tuple[float, ...]:
+    """Return the median of each hour of the week, and a mean where counts are small."""
+    by_week: list[list[int]] = [[] for _ in range(HOURS_A_WEEK)]
+    by_day: list[list[int]] = [[] for _ in range(HOURS_A_DAY)]
+    for place, count in enumerate(counts, start=first_hour_of_week):
+        by_week[place % HOURS_A_WEEK].append(count)
+        by_day[place % HOURS_A_DAY].append(count)
+    daily = [_trimmed_mean(samples) for samples in by_day]
+    season: list[float] = []
+    for place, samples in enumerate(by_week):
+        ordinary = daily[place % HOURS_A_DAY]
+        middle = float(median(samples)) if samples else 0.0
+        # A median of small counts is a coarse step; the hour of any day says more.
+        season.append(middle if min(middle, ordinary) >= _MEDIAN_TRUSTED_MIN else ordinary)
+    return tuple(season)
+
+
+def _trimmed_mean(samples: list[int]) -> float:
+    """Return the mean without the largest and smallest twentieth."""
+    if not samples:
+        return 0.0
+    cut = len(samples) // 20
+    return fmean(sorted(samples)[cut : len(samples) - cut])
+
+
+def _judge_counts(
+    past: list[int],
+    last: int,
+    first_hour_of_week: int,
+    *,
+    of: Kind = Kind.PAYMENTS_HIGH,
+    low: bool = False,
+) -> Finding | None:
+    baseline = fit(past, first_hour_of_week=first_hour_of_week)
+    recent = [*past[1 - max(WINDOW_HOURS) :], last]
+    return count_rule(baseline, recent, high=of, low=Kind.PAYMENTS_LOW if low else None)
+
+
+def _judge_tickets(past: Sequence[Hour], last: Hour) -> Finding | None:
+    """Judge the average ticket of hours that had enough payments to have one."""
+    usual = [_ticket(hour) for hour in past if hour.payments >= AMOUNT_PAYMENTS_MIN]
+    if last.payments < AMOUNT_PAYMENTS_MIN or last.sales <= 0:
+        return None
+    return amount_rule(usual, [*usual[1 - AMOUNT_RUN :], _ticket(last)])
+
+
+def _ticket(hour: Hour) -> float:
+    return math.log(max(1, hour.sales) / hour.payments)
+
+
+def _counted(kind: Kind, score: float, observed: int, mean: float, hours: int) -> Finding:
+    return Finding(
+        kind=kind,
+        severity=_severity(score),
+        score=score,
+        observed=observed,
+        expected=mean,
+        hours=hours,
+    )
+
+
+def _severity(score: float) -> Severity:
+    return "critical" if score > CRITICAL_SCORE_MIN else "warning"
+
+
+def _normal_score(z: float) -> float:
+    """Return -log10 of both normal tails beyond *z*, by their leading term."""
+    return (z * z / 2 + math.log(z) + math.log(math.sqrt(math.pi / 2))) / math.log(10)

@@ -1,0 +1,130 @@
+"""Says a finding in one sentence, in the reader's language."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Literal
+
+from babel.numbers import format_currency, format_decimal, format_percent
+
+from molam.kernel.currency import currency as currency_of
+from molam.kernel.money import Money
+from molam.sira.finding import Finding, Kind
+
+Language = Literal["fr", "en"]
+
+_SENTENCES = MappingProxyType(
+    {
+        (Kind.SALES_SURGE, "fr"): (
+            "Les ventes du jour atteignent {observed}, soit {ratio} fois les {expected} "
+            "de la veille ; l'alerte se déclenche au-delà de 3 fois."
+        ),
+        (Kind.SALES_SURGE, "en"): (
+            "Sales today reached {observed}, {ratio} times the {expected} of the day before; "
+            "the alert starts above 3 times."
+        ),
+        (Kind.PAYMENTS_HIGH, "fr"): (
+            "{observed} paiements {window}, alors que ce moment de la semaine en compte "
+            "d'ordinaire {expected} : une chance sur {odds} que ce soit un hasard."
+        ),
+        (Kind.PAYMENTS_HIGH, "en"): (
+            "{observed} payments {window}, where this time of the week usually has {expected}: "
+            "a chance of one in {odds}."
+        ),
+        (Kind.PAYMENTS_LOW, "fr"): (
+            "Seulement {observed} paiements {window}, alors que ce moment de la semaine en compte "
+            "d'ordinaire {expected} : une chance sur {odds} que ce soit un hasard."
+        ),
+        (Kind.PAYMENTS_LOW, "en"): (
+            "Only {observed} payments {window}, where this time of the week usually has "
+            "{expected}: a chance of one in {odds}."
+        ),
+        (Kind.REFUNDS_HIGH, "fr"): (
+            "{observed} remboursements {window}, alors que ce moment de la semaine en compte "
+            "d'ordinaire {expected} : une chance sur {odds} que ce soit un hasard."
+        ),
+        (Kind.REFUNDS_HIGH, "en"): (
+            "{observed} refunds {window}, where this time of the week usually has {expected}: "
+            "a chance of one in {odds}."
+        ),
+        (Kind.DISPUTES_HIGH, "fr"): (
+            "{observed} litiges {window}, alors que ce moment de la semaine en compte "
+            "d'ordinaire {expected} : une chance sur {odds} que ce soit un hasard."
+        ),
+        (Kind.DISPUTES_HIGH, "en"): (
+            "{observed} disputes {window}, where this time of the week usually has {expected}: "
+            "a chance of one in {odds}."
+        ),
+        (Kind.SUCCESS_RATE_LOW, "fr"): (
+            "{observed} des {trials} paiements des dernières 24 heures ont abouti, contre "
+            "{expected} d'ordinaire."
+        ),
+        (Kind.SUCCESS_RATE_LOW, "en"): (
+            "{observed} of the {trials} payments of the last 24 hours succeeded, against "
+            "{expected} usually."
+        ),
+        (Kind.CHARGEBACK_RATE_HIGH, "fr"): (
+            "Les litiges des dernières 24 heures représentent {observed} des {trials} paiements, "
+            "contre {expected} d'ordinaire."
+        ),
+        (Kind.CHARGEBACK_RATE_HIGH, "en"): (
+            "Disputes of the last 24 hours are {observed} of the {trials} payments, against "
+            "{expected} usually."
+        ),
+        (Kind.TICKET_HIGH, "fr"): "Le panier moyen {window} est {observed} fois l'ordinaire.",
+        (Kind.TICKET_HIGH, "en"): "The average ticket {window} is {observed} times the usual.",
+        (Kind.TICKET_LOW, "fr"): "Le panier moyen {window} n'est que {observed} fois l'ordinaire.",
+        (Kind.TICKET_LOW, "en"): "The average ticket {window} is only {observed} times the usual.",
+    }
+)
+_WINDOWS = MappingProxyType(
+    {
+        ("fr", False): "dans la dernière heure",
+        ("fr", True): "dans les {hours} dernières heures",
+        ("en", False): "in the last hour",
+        ("en", True): "in the last {hours} hours",
+    }
+)
+_RATES = (Kind.SUCCESS_RATE_LOW, Kind.CHARGEBACK_RATE_HIGH)
+_ODDS_POWER_MAX = 9
+
+
+def explain(finding: Finding, language: Language, *, currency: str | None = None) -> str:
+    """
+    Say in one sentence what was found and why it is unusual.
+
+    *currency* is needed for findings about sales, whose figures are minor units.
+    """
+    if finding.kind is Kind.SALES_SURGE:
+        assert currency is not None
+        observed = _money(finding.observed, currency, language)
+        expected = _money(finding.expected, currency, language)
+    elif finding.kind in _RATES:
+        observed = format_percent(finding.observed, "#,##0.0 %", locale=language)
+        expected = format_percent(finding.expected, "#,##0.0 %", locale=language)
+        if language == "en":
+            observed, expected = observed.replace(" %", "%"), expected.replace(" %", "%")
+    else:
+        pattern = "#,##0.0" if finding.kind in (Kind.TICKET_HIGH, Kind.TICKET_LOW) else "#,##0.#"
+        observed = format_decimal(finding.observed, pattern, locale=language)
+        expected = format_decimal(finding.expected, pattern, locale=language)
+    ratio = finding.observed / finding.expected if finding.expected else 0.0
+    return _SENTENCES[finding.kind, language].format(
+        observed=observed,
+        expected=expected,
+        ratio=format_decimal(ratio, "#,##0.0", locale=language),
+        window=_WINDOWS[language, finding.hours > 1].format(hours=finding.hours),
+        odds=_odds(finding.score, language),
+        trials=format_decimal(finding.trials, locale=language),
+    )
+
+
+def _money(minor: float, currency: str, language: Language) -> str:
+    amount = Money(round(minor), currency_of(currency))
+    return format_currency(amount.decimal(), currency, locale=language)
+
+
+def _odds(score: float, language: Language) -> str:
+    """Write one in a million as a number while a number can still be read."""
+    power = min(int(score), _ODDS_POWER_MAX)
+    return format_decimal(10**power, locale=language)

@@ -1,0 +1,1 @@
+"""Merchants, people, and the directory of who holds which role since when."""

@@ -1,0 +1,63 @@
+"""What changes the directory."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from molam.kernel.clock import Instant
+from molam.platform.db import Tx
+from molam.tenancy import store
+
+
+async def register_merchant(tx: Tx, merchant: store.MerchantRow) -> bool:
+    """Add a merchant; False when the id was taken already."""
+    written = await tx.run(
+        store.PUT_MERCHANT,
+        id=merchant.id,
+        name=merchant.name,
+        city=merchant.city,
+        country=merchant.country,
+        default_currency=merchant.default_currency,
+    )
+    return written == 1
+
+
+async def register_person(tx: Tx, person: store.PersonRow) -> bool:
+    """Add a person; False when the id was taken already."""
+    written = await tx.run(
+        store.PUT_PERSON,
+        id=person.id,
+        name=person.name,
+        email=person.email,
+        locale=person.locale,
+    )
+    return written == 1
+
+
+async def grant_role(
+    tx: Tx,
+    *,
+    id_: UUID,
+    person_id: str,
+    role: str,
+    merchant_id: str | None,
+    since: Instant,
+    granted_by: str,
+) -> bool:
+    """Grant a role from *since* on; False when the person holds it already."""
+    written = await tx.run(
+        store.PUT_GRANT,
+        id=id_,
+        person_id=person_id,
+        role=role,
+        merchant_id=merchant_id,
+        granted_at=since,
+        granted_by=granted_by,
+    )
+    return written == 1
+
+
+async def revoke_role(tx: Tx, *, person_id: str, role: str, merchant_id: str | None) -> bool:
+    """End a grant as of now; every process hears of it at commit."""
+    written = await tx.run(store.END_GRANT, person_id=person_id, role=role, merchant_id=merchant_id)
+    return written == 1

@@ -1,0 +1,167 @@
+"""Fixtures every suite shares: a throw-away PostgreSQL and a fresh database for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from molam.platform.db import Database, ProcessRole, open_database
+from molam.platform.db.migrations import migrate
+from molam.platform.embedded import EmbeddedPostgres
+
+ROOT = Path(__file__).parent.parent
+MIGRATIONS = ROOT / "migrations"
+
+# Nothing here has to survive a crash of the machine.
+_CARELESS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+}
+_REFRESH_PASSWORD = "molam-test"
+_ROLES_LOCK = 0x726F6C65  # "role"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL we are superuser of, and the migrated database that tests are cloned from."""
+
+    admin_dsn: str
+    template: str
+
+    def dsn(self, database: str) -> str:
+        return urlsplit(self.admin_dsn)._replace(path=f"/{database}").geturl()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loopback_only() -> Iterator[None]:
+    """Fail whatever tries to reach beyond this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6}:
+            assert address[0] in {"127.0.0.1", "::1", "localhost"}, f"reached for {address[0]}"
+        connect(self, address)
+
+    socket.socket.connect = guarded  # type: ignore[method-assign,assignment]
+    yield
+    socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """Drive the system's Chromium (pytest-playwright asks for this fixture by name)."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        assert not os.environ.get("MOLAM_REQUIRE_BROWSER"), "no Chromium, and one is required"
+        pytest.skip("no Chromium here")
+    # Root may not use Chromium's sandbox; containers have a small /dev/shm.
+    return {"executable_path": found, "args": ["--no-sandbox", "--disable-dev-shm-usage"]}
+
+
+@pytest.fixture(scope="session")
+def _admin_dsn() -> Iterator[str]:
+    """Start a server of this process alone, or use the one MOLAM_TEST_DATABASE_URL names."""
+    given = os.environ.get("MOLAM_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    home = Path(tempfile.mkdtemp(prefix="molam-test-"))
+    home.chmod(0o711)  # The server may run as another user than ours.
+    server = EmbeddedPostgres(home, settings=_CARELESS)
+    try:
+        server.start()
+        yield server.dsn("postgres")
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+async def postgres(_admin_dsn: str) -> AsyncIterator[Server]:
+    server = Server(_admin_dsn, f"molam_test_template_{secrets.token_hex(4)}")
+    admin = await asyncpg.connect(_admin_dsn)
+    try:
+        # Roles are the whole server's: two runs must not create and alter them at once.
+        await admin.execute("select pg_advisory_lock($1)", _ROLES_LOCK)
+        await admin.execute(f"create database {server.template}")
+        await migrate(server.dsn(server.template), MIGRATIONS)
+        await admin.execute(f"alter role molam_refresh login password '{_REFRESH_PASSWORD}'")
+        await admin.execute("select pg_advisory_unlock($1)", _ROLES_LOCK)
+        yield server
+        await admin.execute(f"drop database {server.template} with (force)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+async def _admin(postgres: Server) -> AsyncIterator[asyncpg.Connection[Any]]:
+    connection = await asyncpg.connect(postgres.admin_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def dsn(postgres: Server, _admin: asyncpg.Connection[Any]) -> AsyncIterator[str]:
+    """A fresh, migrated, empty database of this test alone."""
+    name = f"molam_test_{secrets.token_hex(6)}"
+    await _admin.execute(f"create database {name} template {postgres.template}")
+    # A clone does not inherit what `alter database` set.
+    for setting in await _admin.fetch(
+        "select unnest(setconfig) from pg_db_role_setting s join pg_database d on d.oid = setdatabase"
+        " where datname = $1 and setrole = 0",
+        postgres.template,
+    ):
+        key, _, value = setting[0].partition("=")
+        await _admin.execute(f"alter database {name} set {key} to {value}")
+    yield postgres.dsn(name)
+    await _admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def refresh_dsn(dsn: str) -> str:
+    """The same database, logged in as molam_refresh."""
+    parts = urlsplit(dsn)
+    netloc = f"molam_refresh:{_REFRESH_PASSWORD}@{parts.netloc.rpartition('@')[2]}"
+    return parts._replace(netloc=netloc).geturl()
+
+
+async def _opened(dsn: str, role: ProcessRole) -> AsyncIterator[Database]:
+    database = await open_database(dsn, role, application="tests", connections_max=8)
+    yield database
+    await asyncio.wait_for(database.close(), timeout=5)
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[Database]:
+    """As the owner: may do everything, sees every merchant."""
+    async for database in _opened(dsn, ProcessRole.OWNER):
+        yield database
+
+
+@pytest.fixture
+async def worker_db(dsn: str) -> AsyncIterator[Database]:
+    """As a worker: what the migrations grant molam_worker."""
+    async for database in _opened(dsn, ProcessRole.WORKER):
+        yield database
+
+
+@pytest.fixture
+async def web_db(dsn: str) -> AsyncIterator[Database]:
+    """As a web process: one merchant at a time by row-level security."""
+    async for database in _opened(dsn, ProcessRole.WEB):
+        yield database
