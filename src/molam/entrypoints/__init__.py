@@ -1,0 +1,1 @@
+"""Where processes begin: the command line, the web applications, the worker, the process tree."""

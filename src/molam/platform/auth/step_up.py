@@ -1,0 +1,35 @@
+"""Asking a signed-in person to prove it is still them (RFC 9470)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from molam.kernel.clock import Instant
+from molam.kernel.refusals import Kind, Refusal
+from molam.platform.auth.tokens import AAL2
+from molam.platform.web.caller import Caller
+
+STEP_UP_MAX_AGE_S = 300
+
+
+class StepUpRequired(Refusal):
+    code = "step-up-required"
+    kind = Kind.STEP_UP
+    title = "A stronger or fresher sign-in is required"
+
+
+def require_step_up(caller: Caller, *, now: Instant, max_age_s: int = STEP_UP_MAX_AGE_S) -> None:
+    """
+    Demand two factors, proved less than *max_age_s* ago.
+
+    Raises:
+        StepUpRequired: one factor only, or too long ago; signing in again with
+            the acr_values and max_age it carries is the remedy.
+    """
+    fresh = caller.auth_time is not None and now - caller.auth_time <= timedelta(seconds=max_age_s)
+    if caller.acr != AAL2 or not fresh:
+        raise StepUpRequired(
+            "Confirm with your one-time code, then repeat the request.",
+            acr_values=AAL2,
+            max_age=max_age_s,
+        )

@@ -1,0 +1,120 @@
+"""Events that nobody could handle: kept with the reason, and put back on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from molam.kernel.refusals import Kind, Refusal
+from molam.platform.db import Query, Tx
+from molam.platform.db.transaction import Nothing
+from molam.platform.events import metrics
+from molam.platform.events.log import LOG, Event, Message, publish
+
+
+class NotAnEvent(Refusal):
+    code = "not-an-event"
+    kind = Kind.BROKEN_RULE
+    title = "This dead letter cannot be put back"
+
+
+_BURY = Query(
+    """
+    /* platform.events.bury */
+    insert into platform.dead_letters ("group", topic, part, pos, payload, reason)
+    values (:group, :topic, :part, :pos, :payload, :reason)
+    on conflict ("group", topic, part, pos) do nothing
+    """,
+    row=Nothing,
+)
+
+
+async def bury(tx: Tx, group: str, message: Message, reason: str) -> None:
+    """Keep *message* for a person to look at; its address is that of the progress row."""
+    await tx.run(
+        _BURY,
+        group=group,
+        topic=message.topic,
+        part=message.part,
+        pos=message.pos,
+        payload=message.payload,
+        reason=reason.replace("\0", "\\0"),
+    )
+    metrics.DEAD_LETTERS.labels(group).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class _Buried:
+    id: int
+    topic: str
+    payload: str
+    event_topic: str | None
+    event_key: str | None
+
+
+_LOCK = Query(
+    """
+    /* platform.events.lock_dead_letters */
+    select d.id, d.topic, d.payload, e.topic as event_topic, e.key as event_key
+      from platform.dead_letters as d
+      left join platform.events as e on d.topic = 'events' and e.id = d.pos
+     where d.id = any(:ids::bigint[])
+       and d.requeued_at is null
+     order by d.id
+       for update of d
+    """,
+    row=_Buried,
+)
+
+_SET_REQUEUED = Query(
+    """
+    /* platform.events.set_requeued */
+    update platform.dead_letters
+       set requeued_at = now()
+     where id = any(:ids::bigint[])
+       and requeued_at is null
+    """,
+    row=Nothing,
+)
+
+
+async def requeue_dead_letters(tx: Tx, ids: Sequence[int]) -> int:
+    """
+    Publish dead letters *ids* again, each once, and return how many that were.
+
+    Every consumer of their topics sees them again; each knows the facts it has.
+
+    Raises:
+        NotAnEvent: one of them is no CloudEvent, so nobody could ever read it.
+    """
+    buried = await tx.all(_LOCK, ids=list(ids))
+    await publish(tx, [_event(letter) for letter in buried])
+    await tx.run(_SET_REQUEUED, ids=[letter.id for letter in buried])
+    return len(buried)
+
+
+class _Data(msgspec.Struct):
+    merchant_id: str = ""
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+    subject: str = ""
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+def _event(letter: _Buried) -> Event:
+    if letter.event_topic is not None and letter.event_key is not None:
+        return Event(letter.event_topic, letter.event_key, letter.payload)
+    # From Kafka, whose keys are not kept, or purged from the log: the document tells.
+    try:
+        envelope = msgspec.json.decode(letter.payload, type=_Envelope)
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        raise NotAnEvent(f"Dead letter {letter.id} is not a CloudEvent.") from None
+    topic = envelope.type if letter.topic == LOG else letter.topic
+    key = envelope.data.merchant_id or envelope.subject
+    if not key:
+        raise NotAnEvent(f"Dead letter {letter.id} names no merchant.")
+    return Event(topic, key, letter.payload)

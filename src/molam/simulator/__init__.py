@@ -1,0 +1,1 @@
+"""Made-up wallets, people and days, for the demo and for tests."""

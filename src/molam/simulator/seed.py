@@ -1,0 +1,196 @@
+"""Fills an empty database with the demo: merchants, people, and weeks of trade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+
+from molam.kernel.clock import Instant
+from molam.kernel.ids import uuid7
+from molam.platform.db import Database, Tx
+from molam.platform.events import Event, cloud_event, publish
+from molam.simulator import store
+from molam.simulator.people import DEMO_PEOPLE, Person
+from molam.simulator.profiles import PROFILES, SANDAGA, Profile
+from molam.simulator.traffic import Happening, transactions
+from molam.tenancy import commands as tenancy
+from molam.tenancy.store import MerchantRow, PersonRow
+
+SEED = 20_260
+"""The demo's traffic; another number is another year in the same shops."""
+HISTORY_DAYS = 45
+BATCH = 500
+SOURCE = "/molam/simulator"
+_EXAMPLES = "/molam/examples"
+
+GRANTED_BEFORE = timedelta(days=30)
+# Before this much history a payout would pay out what nobody saw coming in.
+_PAYOUTS_AFTER = timedelta(days=8)
+
+EXAMPLE_TRANSACTION = "tx_123"
+_EXAMPLE_AMOUNT = 75_000
+_EXAMPLE_FEE = 750
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """What a run added; all zero when the demo was there already."""
+
+    merchants: int
+    people: int
+    grants: int
+
+
+async def seed_demo(db: Database, now: Instant) -> Seeded:
+    """
+    Add the demo's merchants, people, roles and ``tx_123``; safe to repeat.
+
+    What exists is left as it is, so renamed merchants and revoked roles stay so.
+    """
+    async with db.transaction("simulator.seed_demo") as tx:
+        merchants = [profile for profile in PROFILES if await _put_merchant(tx, profile)]
+        people = [person for person in DEMO_PEOPLE if await _put_person(tx, person)]
+        grants = 0
+        for person in people:
+            grants += await _grant(tx, person, now)
+        if SANDAGA in merchants:
+            example = _example(now - timedelta(hours=20))
+            await publish(tx, [envelope(made, source=_EXAMPLES) for made in example])
+    return Seeded(len(merchants), len(people), grants)
+
+
+async def backfill(
+    db: Database,
+    now: Instant,
+    *,
+    days: int = HISTORY_DAYS,
+    seed: int = SEED,
+    profiles: Sequence[Profile] = PROFILES,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> int:
+    """
+    Publish the last *days* of trade, oldest first; return how many events.
+
+    Does nothing once there is traffic in the log: `live.run` goes on from there.
+    A killed backfill leaves the rest to `live.run` as well. *progress* is told
+    the share of the time that is done.
+    """
+    if (await db.read(store.FIND_TRAFFIC, source=SOURCE))[0].last_at is not None:
+        return 0
+    start = now - timedelta(days=days)
+    history = (
+        happening
+        for happening in transactions(seed, profiles, start, now, since=start)
+        if happening.topic != "payout_created" or happening.began_at >= start + _PAYOUTS_AFTER
+    )
+    count = 0
+    while batch := list(islice(history, BATCH)):
+        await send(db, batch)
+        count += len(batch)
+        progress((batch[-1].at - start) / (now - start))
+    progress(1.0)
+    return count
+
+
+async def send(db: Database, happenings: Iterable[Happening]) -> None:
+    """Publish what wallets say, in one transaction."""
+    async with db.transaction("simulator.send") as tx:
+        await publish(tx, [envelope(happening) for happening in happenings])
+
+
+def envelope(happening: Happening, *, source: str = SOURCE) -> Event:
+    """Wrap what a wallet says in a CloudEvent, keyed by its merchant."""
+    return Event(
+        happening.topic,
+        happening.merchant_id,
+        cloud_event(
+            id_=f"{happening.id}/{happening.version}",
+            source=source,
+            type_=happening.topic,
+            subject=happening.id,
+            time=happening.at,
+            data=happening.data,
+        ),
+    )
+
+
+async def _put_merchant(tx: Tx, profile: Profile) -> bool:
+    added = await tenancy.register_merchant(
+        tx,
+        MerchantRow(
+            profile.merchant_id,
+            profile.name,
+            profile.city,
+            profile.country,
+            profile.currency,
+            "active",
+        ),
+    )
+    await tx.run(
+        store.PUT_DASHBOARD,
+        merchant_id=profile.merchant_id,
+        currency=profile.currency,
+        timezone=profile.timezone,
+        locale=profile.locale,
+    )
+    return added
+
+
+async def _put_person(tx: Tx, person: Person) -> bool:
+    return await tenancy.register_person(
+        tx, PersonRow(person.id, person.name, person.email, person.locale)
+    )
+
+
+async def _grant(tx: Tx, person: Person, now: Instant) -> int:
+    since = now - GRANTED_BEFORE
+    granted = 0
+    for role in person.roles:
+        granted += await tenancy.grant_role(
+            tx,
+            id_=uuid7(since),
+            person_id=person.id,
+            role=role,
+            merchant_id=person.merchant_id,
+            since=since,
+            granted_by="demo",
+        )
+    return granted
+
+
+def _example(at: Instant) -> Iterable[Happening]:
+    """Make the payment that the specification's examples refund."""
+    for version, (topic, status, seconds) in enumerate(
+        [("wallet_txn_created", "pending", 0), ("wallet_txn_succeeded", "succeeded", 4)], start=1
+    ):
+        yield Happening(
+            at=at + timedelta(seconds=seconds),
+            id=EXAMPLE_TRANSACTION,
+            version=version,
+            topic=topic,
+            merchant_id=SANDAGA.merchant_id,
+            began_at=at,
+            data={
+                "id": EXAMPLE_TRANSACTION,
+                "transaction_id": EXAMPLE_TRANSACTION,
+                "merchant_id": SANDAGA.merchant_id,
+                "type": "payment",
+                "amount": _EXAMPLE_AMOUNT,
+                "currency": SANDAGA.currency,
+                "status": status,
+                "version": version,
+                "occurred_at": at.isoformat(),
+                "fee_molam": _EXAMPLE_FEE,
+                "channel": "wallet",
+                "provider": "wave",
+                "reference_code": "SAN-EXEMPLE",
+                "customer": {
+                    "name": "Aminata Diallo",
+                    "email": "aminata.diallo@example.com",
+                    "phone": "+221770000123",
+                },
+                "metadata": {"country": SANDAGA.country},
+            },
+        )

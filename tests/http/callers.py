@@ -1,0 +1,44 @@
+"""Tokens for tests, and clients that reach an app of this process."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from molam.platform.auth import AAL1
+from molam.simulator.issuer_keys import IssuerKeys
+
+ISSUER = "https://id.example"
+AUDIENCE = "molam-connect"
+
+
+def claims(**changed: object) -> dict[str, Any]:
+    """The claims of a good access token, with *changed* on top; None removes one."""
+    now = int(datetime.now(UTC).timestamp())
+    good: dict[str, Any] = {
+        "iss": ISSUER,
+        "sub": "awa.diop",
+        "aud": AUDIENCE,
+        "iat": now,
+        "exp": now + 300,
+        "auth_time": now,
+        "acr": AAL1,
+        "amr": ["pwd"],
+        "roles": ["merchant_admin"],
+        "merchant_id": "merchant-123",
+        "name": "Awa Diop",
+        "lang": "fr",
+    }
+    return {name: value for name, value in {**good, **changed}.items() if value is not None}
+
+
+def bearer(keys: IssuerKeys, **changed: object) -> dict[str, str]:
+    return {"Authorization": f"Bearer {keys.sign(claims(**changed), type_='at+jwt')}"}
+
+
+def in_process(app: FastAPI, base_url: str = "http://localhost:3001") -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False, client=("127.0.0.1", 1))
+    return httpx2.AsyncClient(transport=transport, base_url=base_url, trust_env=False)

@@ -1,0 +1,86 @@
+"""An issuer's keys and JWKS without an issuer, and the merchant app in this process."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from callers import ISSUER, in_process
+from fastapi import FastAPI
+
+from molam.entrypoints.wiring import merchant_app
+from molam.platform.settings import Secret, Settings
+from molam.simulator.issuer_keys import IssuerKeys, load_keys
+
+
+@pytest.fixture(scope="session")
+def issuer_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the issuer's keys are; making them takes a while, so once."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def keys(issuer_home: Path) -> IssuerKeys:
+    return load_keys(issuer_home)
+
+
+@pytest.fixture(scope="session")
+def other_keys(tmp_path_factory: pytest.TempPathFactory) -> IssuerKeys:
+    """Keys that no issuer of ours publishes."""
+    return load_keys(tmp_path_factory.mktemp("stranger"))
+
+
+@pytest.fixture(scope="session")
+def jwks_url(keys: IssuerKeys) -> Iterator[str]:
+    """The keys, published on a real port."""
+    body = json.dumps(keys.public()).encode()
+
+    class Published(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Published)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def settings(dsn: str, jwks_url: str, issuer_home: Path) -> Settings:
+    return Settings(
+        database_url=Secret(dsn),
+        molam_home=issuer_home,
+        jwt_issuer=ISSUER,
+        jwt_public_key_url=jwks_url,
+        molam_db_connections_max=4,
+    )
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The merchant app as it is served, with its lifespan begun."""
+    app = merchant_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    async with in_process(app) as client:
+        yield client

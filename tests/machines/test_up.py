@@ -1,0 +1,259 @@
+"""``molam up`` as its operator sees it: it starts, says where, stops, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.processes,
+    # One folder and one range of ports: under xdist these tests share a worker.
+    pytest.mark.xdist_group("up"),
+]
+
+READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 30.0
+
+
+class Up:
+    """One run of ``molam up``."""
+
+    def __init__(self, home: Path, offset: int, *arguments: str) -> None:
+        self.output = home / "up.out"
+        self.offset = offset
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MOLAM_", "DATABASE_", "KAFKA_", "JWT_"))
+        }
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "molam.entrypoints.cli", "up", *arguments],
+                cwd=home,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={
+                    **environment,
+                    "MOLAM_HOME": str(home / "data"),
+                    "MOLAM_PORT_OFFSET": str(offset),
+                },
+            )
+        self.pids: set[int] = set()
+
+    def wait_ready(self) -> float:
+        begun = time.monotonic()
+        while "is ready" not in self.said():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() - begun < READY_TIMEOUT_S, self.said()
+            time.sleep(0.05)
+        self.pids = _descendants(self.process.pid)
+        return time.monotonic() - begun
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def end(self, number: signal.Signals) -> int:
+        self.pids |= _descendants(self.process.pid)
+        self.process.send_signal(number)
+        return self.process.wait(STOP_TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="molam-test-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def offset() -> int:
+    """Shift the ports to where nobody else's are likely to be."""
+    return secrets.randbelow(40) * 200 + 11_000
+
+
+@pytest.fixture
+def up(home: Path, offset: int) -> Iterator[Up]:
+    run = Up(home, offset, "--no-traffic")
+    yield run
+    if run.process.poll() is None:
+        run.end(signal.SIGTERM)
+    _wait_until_gone(run.pids)
+
+
+def test_starts_everything_and_stops_cleanly_on_sigterm(up: Up):
+    up.wait_ready()
+
+    assert _status(up.offset + 3001, "/ready") == 200
+    assert _status(up.offset + 3100, "/ready") == 200
+    assert any("kpiWorker" in _title(pid) for pid in up.pids)
+    assert any("postgres" in _title(pid) for pid in up.pids)
+    assert not any("traffic" in _title(pid) for pid in up.pids)
+
+    assert up.end(signal.SIGTERM) == 0
+    assert _wait_until_gone(up.pids) == set()
+
+
+def test_second_start_is_quick_and_ctrl_c_stops_it(up: Up):
+    seconds = up.wait_ready()
+
+    assert seconds < 15
+    assert up.end(signal.SIGINT) == 0
+    assert _wait_until_gone(up.pids) == set()
+    assert "Traceback" not in up.said()
+
+
+def test_nothing_is_left_when_it_is_killed(up: Up):
+    up.wait_ready()
+
+    up.end(signal.SIGKILL)
+
+    assert _wait_until_gone(up.pids) == set()
+
+
+def test_child_that_is_killed_comes_back(up: Up):
+    up.wait_ready()
+    (worker,) = [pid for pid in up.pids if _title(pid).startswith("kpiWorker")]
+
+    os.kill(worker, signal.SIGKILL)
+
+    deadline = time.monotonic() + 20
+    while not any(
+        _title(pid).startswith("kpiWorker") for pid in _descendants(up.process.pid) if pid != worker
+    ):
+        assert time.monotonic() < deadline, up.said()
+        time.sleep(0.05)
+    assert "kpi ended (-9)" in up.said()
+
+
+def test_second_one_in_the_same_folder_is_refused_in_one_line(home: Path, offset: int, up: Up):
+    up.wait_ready()
+    done = _molam(home, offset + 1, "up")
+
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "already runs in" in done.stderr
+
+
+def test_operator_commands_find_the_running_product(home: Path, offset: int, up: Up):
+    up.wait_ready()
+
+    dsn = _molam(home, offset, "dsn")
+    doctor = _molam(home, offset, "doctor")
+    token = _molam(home, offset, "token", "--role", "merchant_admin", "--merchant", "merchant-123")
+
+    assert dsn.stdout.startswith("postgresql://molam:")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "FAIL" not in doctor.stdout
+    status = _status(
+        offset + 3001,
+        "/api/merchant/summary?period=mtd&currency=XOF",
+        {"Authorization": f"Bearer {token.stdout.strip()}"},
+    )
+    assert status == 200
+
+
+def test_taken_port_is_refused_in_one_line_that_names_it(home: Path, offset: int):
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(("127.0.0.1", offset + 3001))
+        thief.listen()
+        done = _molam(home, offset, "up")
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"molam: port {offset + 3001} is taken: stop what listens there, or set MOLAM_PORT_OFFSET\n"
+    )
+
+
+def test_unknown_setting_is_refused_in_one_line(home: Path, offset: int):
+    done = _molam(home, offset, "doctor", MOLAM_PORT_OFSET="1")
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "molam: MOLAM_PORT_OFSET is not a setting; did you mean MOLAM_PORT_OFFSET?\n"
+    )
+
+
+def test_production_is_refused(home: Path, offset: int):
+    done = _molam(
+        home,
+        offset,
+        "up",
+        MOLAM_ENV="production",
+        DATABASE_URL="postgresql://nobody@127.0.0.1:1/none",
+        JWT_ISSUER="https://id.example.com",
+        JWT_PUBLIC_KEY_URL="https://id.example.com/jwks.json",
+        MOLAM_SECRET_KEY="k" * 64,
+    )
+
+    assert done.returncode == 2
+    assert "molam up is for development" in done.stderr
+
+
+def _molam(
+    home: Path, offset: int, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "molam.entrypoints.cli", *arguments],
+        cwd=home,
+        env={
+            "PATH": os.environ["PATH"],
+            "MOLAM_HOME": str(home / "data"),
+            "MOLAM_PORT_OFFSET": str(offset),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _status(port: int, path: str, headers: dict[str, str] | None = None) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path, headers=headers or {})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _descendants(root: int) -> set[int]:
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {root}
+
+
+def _wait_until_gone(pids: set[int]) -> set[int]:
+    """Return those of *pids* that still run after a while."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while (left := {pid for pid in pids if _title(pid)}) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
