@@ -68,3 +68,41 @@ async def a_person(
                 granted_at,
             )
     return id_
+
+
+async def a_transaction(
+    db: Database,
+    *,
+    id_: str = "tx_123",
+    merchant_id: str = "merchant-123",
+    amount: int = 75_000,
+    currency: str = "XOF",
+    state: str = "succeeded",
+    occurred_at: datetime = NOW - timedelta(hours=3),
+) -> str:
+    """A stored payment, as intake leaves it; returns its id."""
+    async with db.transaction("tests.a_transaction") as tx:
+        await tx.connection.execute(
+            "insert into payments.wallet_transactions (merchant_id, id, type, state, amount,"
+            " currency, occurred_at, version) values ($1, $2, 'payment', $3, $4, $5, $6, 2)",
+            *(merchant_id, id_, state, amount, currency, occurred_at),
+        )
+    return id_
+
+
+async def an_alert(
+    db: Database,
+    *,
+    merchant_id: str = "merchant-123",
+    alert_type: str = "threshold_breach",
+    episode: str = "2026-11-16",
+) -> str:
+    """An active alert; returns its id."""
+    id_ = uuid4()
+    async with db.transaction("tests.an_alert") as tx:
+        await tx.connection.execute(
+            "insert into merchant.merchant_alerts (id, merchant_id, alert_type, severity, title,"
+            " description, episode) values ($1, $2, $3, 'warning', 'Title', 'Why', $4)",
+            *(id_, merchant_id, alert_type, episode),
+        )
+    return str(id_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import shutil
@@ -115,21 +116,34 @@ async def _admin(postgres: Server) -> AsyncIterator[asyncpg.Connection[Any]]:
     await connection.close()
 
 
+@contextlib.asynccontextmanager
+async def _fresh_database(server: Server, admin: asyncpg.Connection[Any]) -> AsyncIterator[str]:
+    name = f"molam_test_{secrets.token_hex(6)}"
+    await admin.execute(f"create database {name} template {server.template}")
+    # A clone does not inherit what `alter database` set.
+    for setting in await admin.fetch(
+        "select unnest(setconfig) from pg_db_role_setting s join pg_database d on d.oid = setdatabase"
+        " where datname = $1 and setrole = 0",
+        server.template,
+    ):
+        key, _, value = setting[0].partition("=")
+        await admin.execute(f"alter database {name} set {key} to {value}")
+    yield server.dsn(name)
+    await admin.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture
 async def dsn(postgres: Server, _admin: asyncpg.Connection[Any]) -> AsyncIterator[str]:
     """A fresh, migrated, empty database of this test alone."""
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await _admin.execute(f"create database {name} template {postgres.template}")
-    # A clone does not inherit what `alter database` set.
-    for setting in await _admin.fetch(
-        "select unnest(setconfig) from pg_db_role_setting s join pg_database d on d.oid = setdatabase"
-        " where datname = $1 and setrole = 0",
-        postgres.template,
-    ):
-        key, _, value = setting[0].partition("=")
-        await _admin.execute(f"alter database {name} set {key} to {value}")
-    yield postgres.dsn(name)
-    await _admin.execute(f"drop database {name} with (force)")
+    async with _fresh_database(postgres, _admin) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def shared_dsn(postgres: Server, _admin: asyncpg.Connection[Any]) -> AsyncIterator[str]:
+    """A migrated, empty database for tests that write nothing."""
+    async with _fresh_database(postgres, _admin) as made:
+        yield made
 
 
 @pytest.fixture

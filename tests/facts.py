@@ -43,9 +43,7 @@ def succeeded(transaction_id: str, **data: Any) -> str:
 
 
 def refund(id_: str, of: str, **data: Any) -> str:
-    return an_event(
-        "refund_created", id=id_, transaction_id=of, **{"status": "succeeded", **data}
-    )
+    return an_event("refund_created", id=id_, transaction_id=of, **{"status": "succeeded", **data})
 
 
 async def take_in(db: Database, events: Sequence[str]) -> None:

@@ -126,7 +126,10 @@
     if (copy) navigator.clipboard.writeText(copy.dataset.copy).then(() => { copy.textContent = copy.dataset.copied; });
     if (event.target.closest('#retry, #stale a')) { event.preventDefault(); location.reload(); }
   });
+  const showChosen = () => document.querySelector('.segments [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  document.addEventListener('htmx:after:swap', showChosen);
   document.addEventListener('DOMContentLoaded', () => {
+    showChosen();
     if (location.hash === '#q') byId('q')?.focus();
     if (navigator.clipboard) for (const copy of document.querySelectorAll('[data-copy]')) copy.hidden = false;
   });

@@ -4,7 +4,7 @@
   let plot, box, series, sizes;
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const lang = document.documentElement.lang;
-  const short = new Intl.NumberFormat(lang, { notation: 'compact', maximumFractionDigits: 1 });
+  const short = new Intl.NumberFormat(lang, { notation: 'compact', maximumFractionDigits: 2 });
 
   const scaled = () => {
     const unit = 10 ** Number(box.dataset.exponent);
@@ -66,7 +66,7 @@
       cursor: { y: false, points: { size: 8 }, drag: { x: false, y: false } },
       scales: { x: { time: false }, y: { range: (u, low, high) => [Math.min(0, low), Math.max(1, high * 1.1)] } },
       axes: [
-        { stroke: muted, font, grid: { show: false }, ticks: { show: false }, splits: every, values: (u, at) => at.map((index) => series.labels[index]) },
+        { stroke: muted, font, size: 32, grid: { show: false }, ticks: { show: false }, splits: every, values: (u, at) => at.map((index) => series.labels[index]) },
         { stroke: muted, font, size: 52, grid: { stroke: token('--line'), width: 1 }, ticks: { show: false }, values: (u, values) => values.map((value) => short.format(value)) },
       ],
       series: [

@@ -13,6 +13,7 @@ import pytest
 from confluent_kafka import Consumer as Client
 from confluent_kafka import Producer
 
+from molam.kernel.refusals import Outage
 from molam.platform import events
 from molam.platform.db import Database, Tx
 from molam.platform.events import consumer as consumers
@@ -196,6 +197,23 @@ async def test_topic_made_anew_is_read_from_its_start(dsn, db, brokers, kafka, e
     produce(brokers, some_events(40))
 
     assert await consumed(db, kafka, dsn, until=40) == sorted(f"tx_{n}" for n in range(40))
+
+
+async def test_assignment_that_meets_an_outage_is_tried_again(dsn, db, kafka, effects, monkeypatch):
+    produce(kafka.brokers, some_events(40))
+    load = KafkaSource._load
+    outages = [Outage("database")]
+
+    async def load_later(self: KafkaSource, places: Sequence[tuple[str, int]]):
+        if outages:
+            raise outages.pop()
+        return await load(self, places)
+
+    monkeypatch.setattr(KafkaSource, "_load", load_later)
+
+    seen = await consumed(db, kafka, dsn, until=40)
+
+    assert (len(seen), outages) == (40, [])
 
 
 async def test_our_lanes_are_those_of_kafkas_partitioner(brokers):

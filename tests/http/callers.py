@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,10 @@ from fastapi import FastAPI
 from molam.platform.auth import AAL1
 from molam.simulator.issuer_keys import IssuerKeys
 
-ISSUER = "https://id.example"
+with socket.create_server(("127.0.0.1", 0)) as _free:
+    ISSUER_PORT: int = _free.getsockname()[1]
+ISSUER = f"http://127.0.0.1:{ISSUER_PORT}"
+"""Where conftest publishes keys and discovery, when a test asks for settings."""
 AUDIENCE = "molam-connect"
 
 
@@ -37,6 +41,14 @@ def claims(**changed: object) -> dict[str, Any]:
 
 def bearer(keys: IssuerKeys, **changed: object) -> dict[str, str]:
     return {"Authorization": f"Bearer {keys.sign(claims(**changed), type_='at+jwt')}"}
+
+
+def forged(keys: IssuerKeys) -> dict[str, str]:
+    """A genuine signature under claims it was not made for."""
+    genuine = keys.sign(claims(roles=["merchant_support"]), type_="at+jwt")
+    wanted = keys.sign(claims(), type_="at+jwt")
+    unsigned, signature = wanted.rpartition(".")[0], genuine.rpartition(".")[2]
+    return {"Authorization": f"Bearer {unsigned}.{signature}"}
 
 
 def in_process(app: FastAPI, base_url: str = "http://localhost:3001") -> httpx2.AsyncClient:

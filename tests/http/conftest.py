@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from callers import ISSUER, in_process
+from callers import ISSUER, ISSUER_PORT, in_process
 from fastapi import FastAPI
 
 from molam.entrypoints.wiring import merchant_app
@@ -31,18 +31,19 @@ def keys(issuer_home: Path) -> IssuerKeys:
 
 
 @pytest.fixture(scope="session")
-def other_keys(tmp_path_factory: pytest.TempPathFactory) -> IssuerKeys:
-    """Keys that no issuer of ours publishes."""
-    return load_keys(tmp_path_factory.mktemp("stranger"))
-
-
-@pytest.fixture(scope="session")
 def jwks_url(keys: IssuerKeys) -> Iterator[str]:
-    """The keys, published on a real port."""
-    body = json.dumps(keys.public()).encode()
+    """The keys and where to sign in, published on a real port."""
+    discovery = {
+        "issuer": ISSUER,
+        "authorization_endpoint": f"{ISSUER}/authorize",
+        "token_endpoint": f"{ISSUER}/token",
+        "end_session_endpoint": f"{ISSUER}/logout",
+    }
 
     class Published(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            found = keys.public() if self.path == "/jwks.json" else discovery
+            body = json.dumps(found).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -52,10 +53,10 @@ def jwks_url(keys: IssuerKeys) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Published)
+    server = ThreadingHTTPServer(("127.0.0.1", ISSUER_PORT), Published)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+    yield f"{ISSUER}/jwks.json"
     server.shutdown()
     thread.join()
     server.server_close()

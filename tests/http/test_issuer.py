@@ -59,10 +59,10 @@ async def a_code(identity: httpx2.AsyncClient, **changed: str) -> str:
     return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
 
 
-async def redeem(identity: httpx2.AsyncClient, code: str, **changed: str) -> httpx2.Response:
+async def redeem(identity: httpx2.AsyncClient, given: str, **changed: str) -> httpx2.Response:
     form = {
         "grant_type": "authorization_code",
-        "code": code,
+        "code": given,
         "code_verifier": VERIFIER,
         "client_id": "molam-merchant",
         "redirect_uri": REQUEST["redirect_uri"],

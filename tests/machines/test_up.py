@@ -97,7 +97,7 @@ def test_starts_everything_and_stops_cleanly_on_sigterm(up: Up):
 
     assert _status(up.offset + 3001, "/ready") == 200
     assert _status(up.offset + 3100, "/ready") == 200
-    assert any("kpiWorker" in _title(pid) for pid in up.pids)
+    assert _wait_for("kpiWorker", up)
     assert any("postgres" in _title(pid) for pid in up.pids)
     assert not any("traffic" in _title(pid) for pid in up.pids)
 
@@ -124,16 +124,11 @@ def test_nothing_is_left_when_it_is_killed(up: Up):
 
 def test_child_that_is_killed_comes_back(up: Up):
     up.wait_ready()
-    (worker,) = [pid for pid in up.pids if _title(pid).startswith("kpiWorker")]
+    worker = _wait_for("kpiWorker", up)
 
     os.kill(worker, signal.SIGKILL)
 
-    deadline = time.monotonic() + 20
-    while not any(
-        _title(pid).startswith("kpiWorker") for pid in _descendants(up.process.pid) if pid != worker
-    ):
-        assert time.monotonic() < deadline, up.said()
-        time.sleep(0.05)
+    assert _wait_for("kpiWorker", up, other_than=worker) != worker
     assert "kpi ended (-9)" in up.said()
 
 
@@ -235,6 +230,17 @@ def _title(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def _wait_for(title: str, up: Up, other_than: int = 0) -> int:
+    """Wait for a process of *title*; it names itself a moment after it started."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for pid in _descendants(up.process.pid) - {other_than}:
+            if _title(pid).startswith(title):
+                return pid
+        time.sleep(0.05)
+    raise AssertionError(f"no {title}: {up.said()}")
 
 
 def _descendants(root: int) -> set[int]:

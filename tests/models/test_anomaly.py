@@ -1,4 +1,4 @@
-"""Detectors speak of what is unusual, seldom of what is not, and once of each incident."""
+"""Detectors speak of what is unusual, and seldom of what is not."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from molam.sira.anomaly import (
     count_rule,
     detect,
     explain,
-    fit,
-    join,
     rate_rule,
+    refractory,
     surge,
 )
+from molam.sira.season import fit
+from molam.sira.sentences import explain_stored
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # A Monday.
 WEEKS = 8
@@ -150,16 +151,15 @@ def test_steady_trade_raises_at_most_two_alerts_a_month(shops, profile):
     shop = shops[profile.merchant_id]
     offset = int(ZoneInfo(profile.timezone).utcoffset(START).total_seconds() // 3600)
     month = range(len(shop) - 720, len(shop), 3)  # Every third hour is enough to tell, and quick.
-    episodes = set()
-    current = {}
+    alerts = 0
+    last = {}
 
     for place in month:
-        at = START + timedelta(hours=place)
         for finding in detect(shop[:place], first_hour_of_week=offset):
-            current[finding.kind] = join(current.get(finding.kind), finding, at)
-            episodes.add((finding.kind, current[finding.kind].key))
+            alerts += place - last.get(finding.kind, -1000) > refractory(place) / timedelta(hours=1)
+            last[finding.kind] = place
 
-    assert len(episodes) <= 2
+    assert alerts <= 2
 
 
 def test_counts_that_vary_more_than_poisson_stay_within_the_budget():
@@ -227,34 +227,9 @@ def test_amounts_speak_when_one_is_far_out_or_eight_lean_the_same_way():
     assert amount_rule(usual, [8.2] * 8).kind is Kind.TICKET_LOW
 
 
-def test_one_incident_is_one_episode_and_a_later_one_another():
-    finding = Finding(Kind.PAYMENTS_HIGH, "warning", 6.0, 10, 1)
-    first = join(None, finding, START)
-
-    later = join(first, replace(finding, score=9.0), START + timedelta(hours=24))
-    next_week = join(later, finding, START + timedelta(days=7))
-
-    assert later.key == first.key
-    assert later.peak == 9.0
-    assert next_week.key != first.key
-
-
-def test_long_history_makes_an_incident_last_longer():
-    finding = Finding(Kind.PAYMENTS_HIGH, "warning", 6.0, 10, 1)
-    first = join(None, finding, START)
-
-    assert join(first, finding, START + timedelta(hours=60), history_hours=1344).key == first.key
-    assert join(first, finding, START + timedelta(hours=60)).key != first.key
-
-
-def test_other_kind_of_finding_is_another_episode():
-    first = join(None, Finding(Kind.PAYMENTS_HIGH, "warning", 6.0, 10, 1), START)
-
-    other = join(
-        first, Finding(Kind.PAYMENTS_LOW, "warning", 6.0, 0, 9), START + timedelta(hours=1)
-    )
-
-    assert other.started_at == START + timedelta(hours=1)
+def test_finding_is_news_again_after_a_day_or_a_twentieth_of_the_history():
+    assert refractory(24 * 14) == timedelta(hours=24)
+    assert refractory(24 * 56) == timedelta(hours=67.2)
 
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=50))
@@ -285,6 +260,25 @@ def test_every_finding_can_be_said_in_one_sentence(kind, language):
     assert said.endswith(".")
     assert "{" not in said
     assert any(digit in said for digit in "0123456789")
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_stored_finding_is_said_again_in_the_readers_language(kind):
+    finding = Finding(kind, "critical", 12.5, 31.0, 8.5, hours=6, trials=240)
+    facts = {
+        "rule": "seasonal", "finding": kind.value, "currency": "XOF", "observed": 31.0,
+        "expected": 8.5, "score": 12.5, "hours": 6, "trials": 240,
+    }  # fmt: skip
+
+    assert explain_stored(facts, "fr") == explain(finding, "fr", currency="XOF")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"finding": "dispute"}, {"finding": "payments_high", "observed": "9", "expected": 1}],
+)
+def test_facts_of_something_else_are_no_finding(facts):
+    assert explain_stored(facts, "fr") is None
 
 
 def test_surge_is_said_with_both_figures_and_their_ratio():

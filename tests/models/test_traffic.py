@@ -35,9 +35,12 @@ def created(happenings):
 
 
 def test_same_seed_tells_the_same_story(month):
-    again = transactions(1, PROFILES, START, END, since=START)
+    week = START + timedelta(days=7)
 
-    assert [(h, dict(h.data)) for h in month] == [(h, dict(h.data)) for h in again]
+    again = transactions(1, PROFILES, START, week, since=START)
+
+    told = [(h, dict(h.data)) for h in month if h.at < week]
+    assert told == [(h, dict(h.data)) for h in again]
 
 
 def test_another_seed_tells_another():
@@ -183,7 +186,7 @@ def test_burst_sells_more_than_three_ordinary_days(month):
 def test_nothing_follows_from_what_never_happened():
     since = START + timedelta(days=3)
 
-    told = list(transactions(1, [SANDAGA], START, END, since=since))
+    told = list(transactions(1, [SANDAGA], START, START + timedelta(days=9), since=since))
 
     assert told
     assert all(h.began_at >= since for h in told)

@@ -7,9 +7,9 @@ import random
 
 import asyncpg
 import pytest
+
 from builders import a_merchant
 from facts import an_event, created, look, refund, succeeded, take_in
-
 from molam.payments import commands
 from molam.payments import store as payments_store
 from molam.platform.db import Database
@@ -102,7 +102,9 @@ async def test_only_a_refund_of_everything_makes_a_payment_refunded(
 ) -> None:
     await a_merchant(db)
 
-    await take_in(worker_db, [succeeded("tx_1", amount=1000), refund("rf_1", "tx_1", amount=amount)])
+    await take_in(
+        worker_db, [succeeded("tx_1", amount=1000), refund("rf_1", "tx_1", amount=amount)]
+    )
 
     found = "select status, refunded_amount from payments.wallet_transactions where id = 'tx_1'"
     assert await look(db, found) == [(status, amount)]

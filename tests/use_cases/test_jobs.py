@@ -259,6 +259,7 @@ async def test_cron_that_fails_runs_again_next_time(workers):
         return len(ticks) >= 2
 
     await until(twice)
+    assert len(ticks) >= 2
 
 
 async def test_runner_survives_the_loss_of_its_connection(workers, worker_db, dsn):

@@ -15,7 +15,7 @@ import click
 from molam.entrypoints.local import database, read_settings
 from molam.kernel.clock import SystemClock
 from molam.kernel.currency import currency
-from molam.merchant.imports import Report, Watch, load
+from molam.merchant.imports import Report, Watch, load, rehearse
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
 
@@ -88,13 +88,13 @@ async def _load(
     )
     try:
         with _progress() as show:
-            return await load(
+            run = rehearse if dry_run else load
+            return await run(
                 db,
                 path=path,
                 merchant_id=merchant_id,
                 mapping=mapping,
                 now=SystemClock().now(),
-                dry_run=dry_run,
                 watch=Watch(refused=refused.note, progress=show),
             )
     finally:

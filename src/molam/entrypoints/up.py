@@ -126,6 +126,8 @@ def _children(settings: Settings, *, traffic: bool) -> Iterator[Child]:
     yield Child("kpi", ("worker", "--only", "kpi"))
     yield Child("intake", ("worker", "--only", "intake"))
     yield Child("jobs", ("worker", "--only", "jobs"))
+    if settings.kafka_brokers:
+        yield Child("relay", ("worker", "--only", "relay"))
     if traffic:
         yield Child("traffic", ("simulate",))
 

@@ -8,7 +8,7 @@ import click
 from setproctitle import setproctitle
 
 from molam.entrypoints.local import database, read_settings, stop_on_signals
-from molam.entrypoints.wiring import run_worker
+from molam.entrypoints.workers import run_worker
 from molam.platform.settings import Settings
 from molam.platform.telemetry import configure_logging
 

@@ -27,6 +27,11 @@ class CacheRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionRow:
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class SummaryRow:
     """A whole summary as the cache has it; *figures* and *series* are JSON text."""
 
@@ -34,6 +39,7 @@ class SummaryRow:
     from_day: date
     to_day: date
     computed_at: datetime
+    valid_until: datetime
     as_of: int
     series: str | None
 
@@ -44,13 +50,14 @@ class SummaryRow:
 READ_SUMMARY = Query(
     """
     /* merchant.read_summary */
-    select k.figures, k.from_day, k.to_day, k.computed_at, k.as_of, points.series
+    select k.figures, k.from_day, k.to_day, k.computed_at, k.valid_until, k.as_of, points.series
       from set_config('molam.merchant_id', :merchant_id, true) as tenant(id)
      cross join lateral (
         select json_agg(json_build_array(c.kpi_key, c.numerator, c.denominator, c.txn_count,
                                          c.previous_numerator, c.previous_denominator))::text as figures,
                min(c.merchant_id) as merchant_id, min(c.from_day) as from_day, min(c.to_day) as to_day,
-               min(c.computed_at) as computed_at, min(c.as_of) as as_of
+               min(c.computed_at) as computed_at, min(c.valid_until) as valid_until,
+               min(c.as_of) as as_of
           from merchant.kpi_heads h
           join merchant.merchant_kpis_cache c on c.merchant_id = h.merchant_id and c.as_of = h.version
          where h.merchant_id = tenant.id
@@ -74,6 +81,18 @@ READ_SUMMARY = Query(
      where k.figures is not null
     """,
     row=SummaryRow,
+)
+
+READ_HEAD = Query(
+    """
+    /* merchant.read_head */
+    select h.version
+      from set_config('molam.merchant_id', :merchant_id, true) as tenant(id)
+     cross join lateral (
+        select version from merchant.kpi_heads where merchant_id = tenant.id
+     ) as h
+    """,
+    row=VersionRow,
 )
 
 # Sums and head are read by one statement, hence at one instant: if the worker

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
 
 import msgspec
 from starlette.datastructures import State
@@ -11,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.kernel import canonical
-from molam.kernel.currency import UnknownCurrency, currency
+from molam.kernel.currency import Currency, UnknownCurrency, currency
 from molam.kernel.refusals import Kind, Refusal
-from molam.merchant import commands, intake, model, permissions, queries, views
+from molam.merchant import cache, commands, intake, model, permissions, queries, views
 from molam.payments import queries as payments
-from molam.payments.store import TransactionRow
+from molam.payments.list_store import TransactionRow
+from molam.platform.db import Database
 from molam.platform.web import Caller, CursorRefused, Routes
+from molam.tenancy.queries import MerchantAbsent
 
 routes = Routes()
 
@@ -40,42 +41,42 @@ class DateRangeMalformed(Refusal):
     needs=permissions.VIEW_KPIS,
     query=views.SummaryQuery,
     answers=views.SummaryView,
-    refuses=(model.PeriodMalformed, UnknownCurrency, queries.DashboardAbsent),
+    refuses=(model.PeriodMalformed, UnknownCurrency, MerchantAbsent),
 )
 async def summary(request: Request, caller: Caller, query: views.SummaryQuery) -> Response:
     """Answer a period's figures, their comparison to the period before, and their series."""
     state, merchant_id = request.app.state, caller.merchant
+    key = (merchant_id, query.period, query.currency)
+    if query.reporting is None:
+        body = await state.bodies.find(state.db, key, now=state.clock.now())
+        if body is not None:
+            return Response(body, media_type="application/json")
     period = model.parse_period(query.period)
     code = query.currency
     if code is None:
         code = (await queries.settings_of(state.db, merchant_id=merchant_id)).default_currency
-    view = await summarise(state, merchant_id=merchant_id, period=period, code=currency(code).code)
+    found, view = await summarise(
+        state, merchant_id=merchant_id, period=period, code=currency(code).code
+    )
     if query.reporting is not None:
-        into = currency(query.reporting)
-        totals, used = await queries.converted_totals(
-            state.db,
-            merchant_id=merchant_id,
-            period=period,
-            into=into.code,
-            now=state.clock.now(),
-        )
-        view.reporting = views.ReportingView(
-            currency=into.code,
-            totals=totals,
-            rates=[views.fx_view(base, into.code, each) for base, each in used],
-        )
-    return Response(views.encode(view), media_type="application/json")
+        view.reporting = await _reported(state, merchant_id, period, currency(query.reporting))
+        return Response(views.encode(view), media_type="application/json")
+    body = views.encode(view)
+    until = min(found.valid_until, state.clock.now() + cache.BODY_TTL)
+    state.bodies.keep(key, body, version=found.version, until=until)
+    return Response(body, media_type="application/json")
 
 
 async def summarise(
     state: State, *, merchant_id: str, period: model.Period, code: str
-) -> views.SummaryView:
+) -> tuple[cache.Figures, views.SummaryView]:
+    """Read a period's figures and write them as the API shows them."""
     now = state.clock.now()
-    found = await queries.figures(
+    found = await cache.figures(
         state.db, merchant_id=merchant_id, period=period, currency=code, now=now
     )
     rates = await state.rates.on(state.db, now.date())
-    return views.SummaryView(
+    return found, views.SummaryView(
         ok=True,
         merchant_id=merchant_id,
         period=str(period),
@@ -92,6 +93,19 @@ async def summarise(
             rows=msgspec.Raw((found.series or "[]").encode()),
         ),
         fx=views.fx_view(code, queries.USD.code, rates.find(code, queries.USD.code)),
+    )
+
+
+async def _reported(
+    state: State, merchant_id: str, period: model.Period, into: Currency
+) -> views.ReportingView:
+    totals, used = await queries.converted_totals(
+        state.db, merchant_id=merchant_id, period=period, into=into.code, now=state.clock.now()
+    )
+    return views.ReportingView(
+        currency=into.code,
+        totals=totals,
+        rates=[views.fx_view(base, into.code, each) for base, each in used],
     )
 
 
@@ -235,7 +249,9 @@ def position_of(row: TransactionRow, *, newer: bool) -> payments.Position:
     return payments.Position(row.occurred_at, row.id, row.type, newer)
 
 
-async def _filters(db: Any, merchant_id: str, query: views.TransactionsQuery) -> payments.Filters:
+async def _filters(
+    db: Database, merchant_id: str, query: views.TransactionsQuery
+) -> payments.Filters:
     if query.currency is not None:
         currency(query.currency)
     if (query.amount_min or 0) > (query.amount_max if query.amount_max is not None else 2**63):

@@ -14,7 +14,7 @@ from molam.kernel.currency import CURRENCIES
 from molam.merchant import model
 from molam.merchant.queries import Kpi, Point, Summary
 from molam.merchant.store import AlertRow, MethodRow
-from molam.payments.store import TransactionRow
+from molam.payments.list_store import TransactionRow
 from molam.platform.web.l10n import Formats
 
 Mood = Literal["good", "bad", "plain"]
@@ -84,12 +84,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything the overview says, for one merchant, period, currency and language."""
+    """Everything the overview says, for one merchant, period and currency."""
 
     period: str
     is_custom: bool
     currency: str
     exponent: int
+    timezone: str
     from_day: date
     to_day: date
     previous_from: date
@@ -97,15 +98,13 @@ class Overview:
     step: model.Step
     computed_at: Instant
     cards: dict[str, Card]
+    begun: list[Point]
+    """The hours or days that have begun."""
     sales: tuple[int | None, ...]
     """The chart's line; None where the hour or day has not begun."""
-    chart: str
-    """What the chart's script reads, as JSON."""
-    sketch: str
-    sketch_previous: str
+    previous: tuple[int, ...]
+    slots: list[datetime]
     best: Point | None
-    lines: list[Line]
-    table_step: TableStep
     methods: list[Share]
     latest: list[TransactionRow]
     alerts: list[AlertRow] | None
@@ -116,10 +115,47 @@ class Overview:
     def is_new_shop(self) -> bool:
         return not self.latest
 
+    @property
+    def table_step(self) -> TableStep:
+        return "month" if len(self.slots) > TABLE_DAYS_MAX else self.step
+
+    @property
+    def sketch(self) -> str:
+        return _sketch(self.sales, self._top)
+
+    @property
+    def sketch_previous(self) -> str:
+        return _sketch(self.previous, self._top)
+
+    @property
+    def _top(self) -> int:
+        return max([1, *self.previous, *(value for value in self.sales if value is not None)])
+
+    def chart(self, formats: Formats) -> str:
+        """Write what the chart's script reads, as JSON."""
+        labels = [_label(at, formats, self.step) for at in self.slots]
+        return msgspec.json.encode(
+            {"labels": labels, "now": self.sales, "before": self.previous}
+        ).decode()
+
+    def lines(self, formats: Formats) -> list[Line]:
+        """List the rows of the table behind the chart."""
+        if self.table_step == "month":
+            return _month_lines(self.begun, formats)
+        return [
+            Line(
+                _label(point.at, formats, self.step),
+                point.sales,
+                before,
+                point.refunds,
+                point.payments,
+            )
+            for point, before in zip(self.begun, self.previous, strict=False)
+        ]
+
 
 def overview(
     summary: Summary,
-    formats: Formats,
     *,
     now: Instant,
     methods: Sequence[MethodRow],
@@ -130,17 +166,12 @@ def overview(
     """Lay the answers to the overview's questions out for people."""
     before = model.DayRange(summary.from_day, summary.to_day).previous()
     begun = [point for point in summary.series if point.at <= now]
-    sales = tuple(point.sales if point.at <= now else None for point in summary.series)
-    previous = tuple(point.sales for point in summary.previous_series)
-    top = max([1, *(value for value in (*sales, *previous) if value is not None)])
-    table_step: TableStep = summary.step
-    if summary.step == "day" and len(summary.series) > TABLE_DAYS_MAX:
-        table_step = "month"
     return Overview(
         period=summary.period,
         is_custom=summary.period.startswith("custom:"),
         currency=summary.currency,
         exponent=CURRENCIES[summary.currency].exponent,
+        timezone=summary.timezone,
         from_day=summary.from_day,
         to_day=summary.to_day,
         previous_from=before.first,
@@ -148,13 +179,11 @@ def overview(
         step=summary.step,
         computed_at=summary.computed_at,
         cards={key: card(summary.kpis[key], begun) for key in _RISE},
-        sales=sales,
-        chart=_chart(summary, formats, sales, previous),
-        sketch=_sketch(sales, top),
-        sketch_previous=_sketch(previous, top),
+        begun=begun,
+        sales=tuple(point.sales if point.at <= now else None for point in summary.series),
+        previous=tuple(point.sales for point in summary.previous_series),
+        slots=[point.at for point in summary.series],
         best=max((point for point in begun if point.sales), key=_by_sales, default=None),
-        lines=_lines(begun, previous, formats, table_step),
-        table_step=table_step,
         methods=_shares(methods),
         latest=latest,
         alerts=alerts,
@@ -202,16 +231,6 @@ def _by_sales(point: Point) -> int:
     return point.sales
 
 
-def _chart(
-    summary: Summary,
-    formats: Formats,
-    sales: Sequence[int | None],
-    previous: Sequence[int],
-) -> str:
-    labels = [_label(point.at, formats, summary.step) for point in summary.series]
-    return msgspec.json.encode({"labels": labels, "now": sales, "before": previous}).decode()
-
-
 def _label(at: datetime, formats: Formats, step: TableStep) -> str:
     return formats.hour(at) if step == "hour" else formats.day_month(at.date())
 
@@ -224,17 +243,6 @@ def _sketch(values: Sequence[int | None], top: int) -> str:
         for index, value in enumerate(values)
         if value is not None
     )
-
-
-def _lines(
-    series: Sequence[Point], previous: Sequence[int], formats: Formats, step: TableStep
-) -> list[Line]:
-    if step == "month":
-        return _month_lines(series, formats)
-    return [
-        Line(_label(point.at, formats, step), point.sales, before, point.refunds, point.payments)
-        for point, before in zip(series, previous, strict=False)
-    ]
 
 
 def _month_lines(series: Sequence[Point], formats: Formats) -> list[Line]:

@@ -78,6 +78,29 @@ class _Source:
     watch: Watch
 
 
+async def rehearse(
+    db: Database,
+    *,
+    path: Path,
+    merchant_id: str,
+    mapping: str | None,
+    now: Instant,
+    watch: Watch | None = None,
+) -> Report:
+    """
+    Say what `load` would make of a CSV file, and load nothing.
+
+    Raises:
+        MerchantAbsent, MappingMalformed, FileMalformed: as `load` does.
+    """
+    plan, sheet = await _prepare(db, path, merchant_id, mapping)
+    source = _Source(sheet, plan, now, watch or Watch())
+    report = Report()
+    for chunk in _chunks(source, report, after_line=0):
+        source.watch.progress(chunk.bytes_done, sheet.bytes)
+    return report
+
+
 async def load(
     db: Database,
     *,
@@ -85,11 +108,10 @@ async def load(
     merchant_id: str,
     mapping: str | None,
     now: Instant,
-    dry_run: bool = False,
     watch: Watch | None = None,
 ) -> Report:
     """
-    Import a CSV file; with *dry_run* only say what would happen.
+    Import a CSV file.
 
     Good lines load and bad ones are told to *watch*. Each chunk commits together
     with the line it ends at, so a killed import goes on there, and a file that
@@ -101,23 +123,9 @@ async def load(
         FileMalformed: the file is unusable as a whole.
         ImportElsewhere: the same file is being imported by another process.
     """
-    merchant = await tenancy.get_merchant(db, merchant_id)
-    name, rules = read_mapping(mapping)
-    sheet = open_sheet(path)
-    plan = fit(
-        name,
-        rules,
-        sheet.columns,
-        merchant_id=merchant_id,
-        default_currency=merchant.default_currency,
-    )
+    plan, sheet = await _prepare(db, path, merchant_id, mapping)
     source = _Source(sheet, plan, now, watch or Watch())
     report = Report()
-    if dry_run:
-        for chunk in _chunks(source, report, after_line=0):
-            source.watch.progress(chunk.bytes_done, sheet.bytes)
-        return report
-
     done = await _begin(db, plan, sheet)
     report.loaded = done.rows_loaded
     if done.finished_at is not None:
@@ -130,6 +138,22 @@ async def load(
     await _load_chunk(db, source, _Chunk(last_line=position), position=position, is_last=True)
     source.watch.progress(sheet.bytes, sheet.bytes)
     return report
+
+
+async def _prepare(
+    db: Database, path: Path, merchant_id: str, mapping: str | None
+) -> tuple[Plan, Sheet]:
+    merchant = await tenancy.get_merchant(db, merchant_id)
+    name, rules = read_mapping(mapping)
+    sheet = open_sheet(path)
+    plan = fit(
+        name,
+        rules,
+        sheet.columns,
+        merchant_id=merchant_id,
+        default_currency=merchant.default_currency,
+    )
+    return plan, sheet
 
 
 async def _begin(db: Database, plan: Plan, sheet: Sheet) -> import_store.ImportRow:

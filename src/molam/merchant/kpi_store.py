@@ -274,7 +274,8 @@ TELL_DASHBOARDS = Query(
 )
 
 # The specification's floor: today's sales above three times the previous day's.
-# Only merchants of this batch, and only episodes nobody was told of yet.
+# Only merchants of this batch, only episodes nobody was told of yet, and no days
+# that history was imported into: imports raise no alerts.
 FIND_SURGES = Query(
     """
     /* merchant.find_surges */
@@ -291,6 +292,10 @@ FIND_SURGES = Query(
            select from merchant.merchant_alerts a
             where a.merchant_id = t.merchant_id and a.alert_type = 'unusual_sales_volume'
               and a.episode = t.currency || ':' || t.day)
+       and not exists (
+           select from payments.wallet_transactions w
+            where w.merchant_id = t.merchant_id and w.imported
+              and w.occurred_at >= (t.day - 1)::timestamp at time zone s.timezone)
     """,
     row=SurgeRow,
 )

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.kernel.currency import currency
-from molam.merchant import figures, model, permissions, queries
+from molam.merchant import model, permissions, queries
 from molam.merchant.figures import Overview
 from molam.merchant.pages import (
     LATEST_ROWS,
@@ -28,8 +28,8 @@ from molam.platform.web.templating import language_of
 
 routes = Routes()
 
-# More changed rows than this are sent as the whole list.
-ROWS_MOVED_MAX = 4
+# More new items than this are sent as the whole list.
+ITEMS_ADDED_MAX = 4
 
 _UNIT, _RECORD = "\x1f", "\x1e"
 
@@ -52,8 +52,8 @@ class Snapshot:
     frame: tuple[object, ...]
     """What no fragment can change: when it differs, the page must be loaded again."""
     regions: dict[str, str]
-    rows: dict[str, str]
-    """The latest transactions by element id, newest first."""
+    lists: dict[str, dict[str, str]]
+    """The items of each list by element id, in order: methods, latest transactions."""
     points: tuple[int | None, ...]
 
 
@@ -130,7 +130,7 @@ class LiveOverview:
         self._state = state
         self._view = view
         self._shown: Snapshot | None = None
-        self._last: Overview | None = None
+        self._last: tuple[Overview, dict[str, str]] | None = None
 
     def joined(self) -> None:
         """Send everything next time: a page opened that may be older than its stream."""
@@ -138,30 +138,30 @@ class LiveOverview:
 
     async def render(self, changed: frozenset[str]) -> bytes:
         """Return the messages that bring every open page up to date."""
-        self._last = await self._read(changed)
-        shop = await queries.settings_of(self._state.db, merchant_id=self._view.merchant_id)
-        after = _snapshot(self._last, self._view.language, shop.timezone)
-        before, self._shown = self._shown, after
-        return messages(before, after)
-
-    async def _read(self, changed: frozenset[str]) -> Overview:
-        if self._last is not None and "kpi" not in changed:
+        view, language = self._view, self._view.language
+        if self._last is None or "kpi" in changed:
+            found = await read_overview(
+                self._state,
+                merchant_id=view.merchant_id,
+                period=view.period,
+                code=view.code,
+                sees_alerts=view.sees_alerts,
+            )
+            self._last = found, _regions(TEMPLATES.render(language, "_live.html", view=found))
+        else:
+            # Rows come from intake, figures from the KPI worker, each in its own time.
             page = await queries.transactions(
                 self._state.db,
-                merchant_id=self._view.merchant_id,
+                merchant_id=view.merchant_id,
                 filters=payments.Filters(),
                 beyond=None,
                 limit=LATEST_ROWS,
             )
-            return replace(self._last, latest=page.rows)
-        return await read_overview(
-            self._state,
-            merchant_id=self._view.merchant_id,
-            language=self._view.language,
-            period=self._view.period,
-            code=self._view.code,
-            sees_alerts=self._view.sees_alerts,
-        )
+            self._last = replace(self._last[0], latest=page.rows), self._last[1]
+        found, regions = self._last
+        latest = _regions(TEMPLATES.render(language, "_live_latest.html", view=found))
+        before, self._shown = self._shown, _snapshot(found, regions | latest)
+        return messages(before, self._shown)
 
 
 # Held weakly: a view lives as long as the hub renders it.
@@ -178,7 +178,8 @@ def messages(before: Snapshot | None, after: Snapshot) -> bytes:
         for id_, html in after.regions.items()
         if before is None or before.regions.get(id_) != html
     ]
-    fragments += row_moves(None if before is None else before.rows, after.rows)
+    for id_, items in after.lists.items():
+        fragments += item_moves(id_, None if before is None else before.lists[id_], items)
     points = [
         (at, value)
         for at, value in enumerate(after.points)
@@ -190,20 +191,20 @@ def messages(before: Snapshot | None, after: Snapshot) -> bytes:
     return found
 
 
-def row_moves(before: dict[str, str] | None, after: dict[str, str]) -> list[str]:
-    """Bring a list of rows up to date by adding, replacing and dropping single rows if it can."""
-    whole = [partial("latest", "innerHTML", "".join(after.values()))]
+def item_moves(list_id: str, before: dict[str, str] | None, after: dict[str, str]) -> list[str]:
+    """Bring a list up to date by adding, replacing and dropping single items if it can."""
+    whole = [partial(list_id, "innerHTML", "".join(after.values()))]
     if before is None:
         return whole
     added = [id_ for id_ in after if id_ not in before]
     kept = [id_ for id_ in before if id_ in after]
-    if list(after) != added + kept or len(added) > ROWS_MOVED_MAX:
+    if list(after) != added + kept or len(added) > ITEMS_ADDED_MAX:
         return whole
     moves = [partial(id_, "delete", "") for id_ in before if id_ not in after]
     moves += [partial(id_, "outerHTML", after[id_]) for id_ in kept if after[id_] != before[id_]]
     # Each goes in front of what is there, so the oldest of the new ones goes first.
     moves += [
-        partial("latest", "afterbegin", after[id_].replace("<tr ", '<tr class="is-new" ', 1))
+        partial(list_id, "afterbegin", after[id_].replace("<tr ", '<tr class="is-new" ', 1))
         for id_ in reversed(added)
     ]
     return moves
@@ -214,17 +215,22 @@ def partial(id_: str, swap: Swap, html: str) -> str:
     return f'<hx-partial hx-target="#{id_}" hx-swap="{swap}">{html}</hx-partial>'
 
 
-def _snapshot(view: figures.Overview, language: Language, timezone: str) -> Snapshot:
-    text = TEMPLATES.render(language, "_live.html", view=view, timezone=timezone)
-    regions = dict(
+def _regions(text: str) -> dict[str, str]:
+    """Take apart what the live templates wrote."""
+    return dict(
         region.lstrip().split(_UNIT, 1) for region in text.split(_RECORD) if _UNIT in region
     )
-    rows = {
-        id_.removeprefix("row:"): html for id_, html in regions.items() if id_.startswith("row:")
-    }
+
+
+def _snapshot(view: Overview, regions: dict[str, str]) -> Snapshot:
+    lists: dict[str, dict[str, str]] = {"methods": {}, "latest": {}}
+    for key, html in regions.items():
+        list_id, slash, id_ = key.partition("/")
+        if slash:
+            lists[list_id][id_] = html
     return Snapshot(
         frame=(view.from_day, view.to_day, view.is_new_shop),
-        regions={id_: html for id_, html in regions.items() if not id_.startswith("row:")},
-        rows=rows,
+        regions={key: html for key, html in regions.items() if "/" not in key},
+        lists=lists,
         points=view.sales,
     )

@@ -21,9 +21,8 @@ from molam.merchant.store import AlertRow
 from molam.payments import queries as payments
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Caller, CursorRefused, Permission, Routes
-from molam.platform.web.l10n import Formats, Language
 from molam.platform.web.preferences import local_path
-from molam.platform.web.templating import Templates, dom_id, language_of
+from molam.platform.web.templating import Templates, dom_id
 
 routes = Routes()
 TEMPLATES = Templates("molam.merchant")
@@ -85,7 +84,6 @@ async def overview(request: Request, caller: Caller, query: OverviewQuery) -> Re
     view = await read_overview(
         request.app.state,
         merchant_id=merchant_id,
-        language=language_of(request, caller),
         period=period,
         code=currency(query.currency or shop.default_currency).code,
         sees_alerts=may(caller, permissions.VIEW_ALERTS),
@@ -106,7 +104,6 @@ async def read_overview(
     state: Any,
     *,
     merchant_id: str,
-    language: Language,
     period: str,
     code: str,
     sees_alerts: bool,
@@ -128,7 +125,6 @@ async def read_overview(
     )
     return figures.overview(
         summary,
-        Formats(language),
         now=now,
         methods=shares,
         latest=latest.rows,
@@ -173,6 +169,7 @@ async def transactions(request: Request, caller: Caller, asked: Asked) -> Respon
         live=asked.live is None and beyond is None,
         newest=await newest_transaction(db, merchant_id),
         asked=asked,
+        wanted=wanted,
         errors=errors,
         chips=chips,
         narrowed=bool(chips.keys() - {"q"}),
@@ -195,7 +192,7 @@ async def transaction(request: Request, caller: Caller) -> Response:
     """Show one transaction: what it was, what happened to it, where the money went."""
     db, merchant_id = request.app.state.db, caller.merchant
     detail = await queries.transaction(db, merchant_id=merchant_id, id_=request.path_params["id"])
-    posted = (each.posted_at for each in detail.entries if each.cause == detail.row.id)
+    posted = (each.posted_at for each in detail.entries if each.cause == detail.row.type)
     return await _page(
         request,
         caller,

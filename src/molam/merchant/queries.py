@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from molam.kernel.clock import Instant
 from molam.kernel.currency import CURRENCIES
 from molam.kernel.money import Money
-from molam.kernel.refusals import Kind, Refusal
 from molam.ledger import queries as ledger
 from molam.ledger.model import Rate, Rates
 from molam.ledger.store import EntryRow
-from molam.merchant import cache_store, model, store
+from molam.merchant import model, store
+from molam.merchant.cache import Figures, figures
+from molam.merchant.dashboards import MerchantSettings, settings_of
 from molam.payments import queries as payments
-from molam.payments.store import DisputeRow, TransactionRow
-from molam.platform import telemetry
+from molam.payments.list_store import DisputeRow, TransactionRow
 from molam.platform.db import Database
 
+__all__ = [
+    "Kpi",
+    "MerchantSettings",
+    "Point",
+    "Summary",
+    "TransactionDetail",
+    "alerts",
+    "converted_totals",
+    "currencies",
+    "figures",
+    "kpi",
+    "methods",
+    "open_disputes",
+    "settings_of",
+    "summary",
+    "transaction",
+    "transactions",
+]
+
 USD = CURRENCIES["USD"]
-RATES_TTL_S = 60.0
-
-
-class DashboardAbsent(Refusal):
-    code = "merchant-absent"
-    kind = Kind.ABSENT
-    title = "No such merchant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,132 +84,11 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class MerchantSettings:
-    merchant_id: str
-    name: str
-    city: str | None
-    country: str
-    timezone: str
-    locale: str
-    default_currency: str
-    default_period: str
-
-
-@dataclass(frozen=True, slots=True)
 class TransactionDetail:
     row: TransactionRow
     refunds: list[TransactionRow]
     disputes: list[DisputeRow]
     entries: list[EntryRow]
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What the cache, or a computation in its place, answers: the raw sums of each figure."""
-
-    sums: dict[str, tuple[int, int | None, int, int, int | None]]
-    from_day: date
-    to_day: date
-    computed_at: datetime
-    version: int
-    series: str | None
-
-
-@dataclass(slots=True)
-class RateBook:
-    """Exchange rates, read again at most once a minute."""
-
-    _rates: Rates | None = None
-    _read_at: float = field(default=float("-inf"))
-
-    async def on(self, db: Database, day: date) -> Rates:
-        now = time.monotonic()
-        if self._rates is None or now - self._read_at > RATES_TTL_S:
-            self._rates = await ledger.rates_on(db, day)
-            self._read_at = now
-        return self._rates
-
-
-_FIGURES = msgspec.json.Decoder(list[tuple[str, int, int | None, int, int, int | None]])
-
-
-async def settings_of(db: Database, *, merchant_id: str) -> MerchantSettings:
-    """
-    Raises:
-        DashboardAbsent: nobody registered this merchant.
-    """
-    rows = await db.read(store.FIND_SETTINGS, merchant_id=merchant_id)
-    if not rows:
-        raise DashboardAbsent("Check the merchant id of your token.")
-    row = rows[0]
-    return MerchantSettings(
-        merchant_id=row.merchant_id,
-        name=row.name,
-        city=row.city,
-        country=row.country,
-        timezone=row.timezone,
-        locale=row.locale,
-        default_currency=row.default_currency,
-        default_period=str(row.dashboard_config.get("default_period", "mtd")),
-    )
-
-
-async def figures(
-    db: Database, *, merchant_id: str, period: model.Period, currency: str, now: Instant
-) -> Figures:
-    """
-    Read a period's figures from the cache, or compute them from the buckets and keep them.
-
-    Raises:
-        DashboardAbsent: nobody registered this merchant.
-    """
-    found = await _cached(db, merchant_id=merchant_id, period=period, currency=currency)
-    if found is not None:
-        telemetry.cache_lookups_total.labels(result="hit").inc()
-        return found
-    telemetry.cache_lookups_total.labels(result="miss").inc()
-
-    settings = await settings_of(db, merchant_id=merchant_id)
-    today = model.local_day(now, settings.timezone)
-    days = model.range_of(period, today)
-    before = days.previous()
-    with telemetry.kpi_compute_seconds.time():
-        async with db.transaction("merchant.compute_cache", merchant_id=merchant_id) as tx:
-            rows = await tx.all(
-                cache_store.COMPUTE_CACHE,
-                merchant_id=merchant_id,
-                period=str(period),
-                currency=currency,
-                from_day=days.first,
-                to_day=days.last,
-                previous_from_day=before.first,
-                previous_to_day=before.last,
-                valid_until=model.day_ends_at(today, settings.timezone),
-            )
-            points = await tx.all(
-                store.LIST_HOURS if model.step_of(days) == "hour" else store.LIST_DAYS,
-                merchant_id=merchant_id,
-                currency=currency,
-                from_day=days.first,
-                to_day=days.last,
-            )
-    return Figures(
-        sums={
-            row.kpi_key: (
-                row.numerator,
-                row.denominator,
-                row.txn_count,
-                row.previous_numerator,
-                row.previous_denominator,
-            )
-            for row in rows
-        },
-        from_day=days.first,
-        to_day=days.last,
-        computed_at=rows[0].computed_at,
-        version=rows[0].as_of,
-        series=_series(points, model.step_of(days)),
-    )
 
 
 async def summary(
@@ -211,7 +99,7 @@ async def summary(
 
     Raises:
         model.PeriodMalformed: no such period.
-        DashboardAbsent: nobody registered this merchant.
+        MerchantAbsent: nobody registered this merchant.
     """
     asked = model.parse_period(period)
     settings = await settings_of(db, merchant_id=merchant_id)
@@ -367,42 +255,6 @@ async def alerts(
 async def open_disputes(db: Database, *, merchant_id: str) -> int:
     async with db.transaction("merchant.disputes", merchant_id=merchant_id, readonly=True) as tx:
         return await payments.open_disputes(tx, merchant_id=merchant_id)
-
-
-async def _cached(
-    db: Database, *, merchant_id: str, period: model.Period, currency: str
-) -> Figures | None:
-    rows = await db.read(
-        cache_store.READ_SUMMARY, merchant_id=merchant_id, period=str(period), currency=currency
-    )
-    if not rows:
-        return None
-    row = rows[0]
-    return Figures(
-        sums={each[0]: each[1:] for each in _FIGURES.decode(row.figures)},
-        from_day=row.from_day,
-        to_day=row.to_day,
-        computed_at=row.computed_at,
-        version=row.as_of,
-        series=row.series,
-    )
-
-
-def _series(rows: list[store.PointRow], step: model.Step) -> str:
-    """Write points as READ_SUMMARY does: ``[at, sales, refunds, fees, payments, created]``."""
-    return msgspec.json.encode(
-        [
-            (
-                f"{row.day.isoformat()}T{row.hour:02}:00" if step == "hour" else row.day,
-                row.sales,
-                row.refunds,
-                row.fees,
-                row.payment_count,
-                row.created_count,
-            )
-            for row in rows
-        ]
-    ).decode()
 
 
 def _points(

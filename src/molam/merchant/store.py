@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +56,7 @@ class AlertRow:
     description: str
     status: str
     related_transactions: list[str]
-    sira_score: Any
+    sira_score: Decimal | None
     sira_tags: list[str]
     sira_recommendations: list[str]
     created_at: datetime

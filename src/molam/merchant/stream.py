@@ -56,7 +56,9 @@ def _render(
     async def render(changed: frozenset[str]) -> bytes:
         if "kpi" not in changed:
             return b""
-        view = await endpoints.summarise(state, merchant_id=merchant_id, period=period, code=code)
+        _, view = await endpoints.summarise(
+            state, merchant_id=merchant_id, period=period, code=code
+        )
         text = views.encode(view)
         return sse.event(text.decode(), name="summary") if framed else text
 

@@ -287,6 +287,11 @@ class IdRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BehindRow:
+    behind: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LiveMerchantRow:
     merchant_id: str
     timezone: str
@@ -301,6 +306,10 @@ LIST_LIVE = Query(
       join merchant.kpi_days d
         on d.merchant_id = s.merchant_id and d.day = (now() at time zone s.timezone)::date - 1
      where d.created_count > 0
+       and not exists (
+           select from payments.wallet_transactions w
+            where w.merchant_id = s.merchant_id and w.imported
+              and w.occurred_at > now() - interval '25 hours')
      order by s.merchant_id, d.currency
      limit 10000
     """,
@@ -318,16 +327,31 @@ LIST_HOURLY_COUNTS = Query(
     row=HourRow,
 )
 
-LIST_RECENT_FINDINGS = Query(
+# Marks the alert as still going on, so that the quiet after an incident is
+# measured from its last finding.
+MARK_RECENT_FINDING = Query(
     """
     /* merchant.list_recent_findings */
-    select id
-      from merchant.merchant_alerts
+    update merchant.merchant_alerts
+       set facts = facts || jsonb_build_object('last_at', now())
      where merchant_id = :merchant_id
        and facts ->> 'finding' = :finding
        and facts ->> 'currency' = :currency
-       and created_at > now() - interval '24 hours'
-     limit 1
+       and coalesce((facts ->> 'last_at')::timestamptz, created_at) > now() - :refractory::interval
+    returning id
     """,
     row=IdRow,
+)
+
+FIND_BEHIND = Query(
+    """
+    /* merchant.find_behind */
+    select exists (
+        select from platform.consumer_progress p
+          join platform.events e on e.part = p.part and (e.xid, e.id) > (p.xid, p.pos)
+         where p."group" = 'kpi' and p.topic = 'events'
+           and e.created_at < :before::timestamptz
+    ) as behind
+    """,
+    row=BehindRow,
 )

@@ -13,7 +13,7 @@ from msgspec import Meta
 from molam.ledger.model import Rate
 from molam.merchant import queries
 from molam.merchant.store import AlertRow
-from molam.payments.store import TransactionRow
+from molam.payments.list_store import TransactionRow
 from molam.platform.web.wire import Minor, PageLimit, ShortText
 
 OFFSET_MAX = 10_000
@@ -51,7 +51,7 @@ class KpiView(msgspec.Struct, omit_defaults=True):
 class SeriesView(msgspec.Struct):
     step: Literal["hour", "day"]
     columns: tuple[str, ...]
-    rows: Any
+    rows: msgspec.Raw
     """One array for each local hour or day in which something happened."""
 
 

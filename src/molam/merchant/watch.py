@@ -24,14 +24,27 @@ _TITLES = {
 
 
 async def watch_seasons(db: Database, *, now: Instant) -> int:
-    """Judge the last complete hour of every live merchant; return how many alerts that raised."""
+    """
+    Judge the last complete hour of every live merchant; return how many alerts that raised.
+
+    Nothing is judged while counting is behind: an hour that has not been counted
+    yet looks silent, and its silence would be news.
+    """
+    behind = await db.read(upkeep_store.FIND_BEHIND, before=_hour_start(now))
+    if behind[0].behind:
+        return 0
     live = await db.read(upkeep_store.LIST_LIVE)
     raised = 0
     for merchant in live:
         history, first_hour_of_week = await _history(db, merchant, now)
         for finding in anomaly.detect(history, first_hour_of_week=first_hour_of_week):
-            raised += await _raise(db, merchant, finding, now)
+            quiet = anomaly.refractory(len(history))
+            raised += await _raise(db, merchant, finding, quiet=quiet, now=now)
     return raised
+
+
+def _hour_start(now: Instant) -> Instant:
+    return now.replace(minute=0, second=0, microsecond=0)
 
 
 async def _history(
@@ -70,17 +83,23 @@ async def _history(
 
 
 async def _raise(
-    db: Database, merchant: upkeep_store.LiveMerchantRow, finding: Finding, now: Instant
+    db: Database,
+    merchant: upkeep_store.LiveMerchantRow,
+    finding: Finding,
+    *,
+    quiet: timedelta,
+    now: Instant,
 ) -> int:
     alert_type = finding.kind.alert_type
     async with db.transaction("merchant.raise_finding") as tx:
-        # What goes on is one incident: until a day passes without a finding of
-        # its kind, a further one is not news.
+        # What goes on is one incident: until some time passes without a finding of
+        # its kind, a further one is not news, and only marks that it still goes on.
         recent = await tx.all(
-            upkeep_store.LIST_RECENT_FINDINGS,
+            upkeep_store.MARK_RECENT_FINDING,
             merchant_id=merchant.merchant_id,
             finding=finding.kind.value,
             currency=merchant.currency,
+            refractory=quiet,
         )
         if recent:
             return 0

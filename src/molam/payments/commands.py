@@ -31,11 +31,17 @@ async def store_events(tx: Tx, payloads: list[str]) -> None:
 
 async def store_facts(tx: Tx, events: str) -> int:
     """Do the same for a JSON array of events; return how many rows changed."""
-    await tx.run(store.LOCK_MERCHANTS, events=events)
+    told = await tx.one(store.LOCK_MERCHANTS, events=events)
+    assert told is not None
+    statements = [store.STORE_TRANSACTIONS]
+    if "payout_created" in told.topics:
+        statements.append(store.STORE_PAYOUTS)
+    if "dispute_created" in told.topics:
+        statements.append(store.STORE_DISPUTES)
     changed = 0
     transfers: list[str] = []
     merchants: set[str] = set()
-    for statement in (store.STORE_TRANSACTIONS, store.STORE_PAYOUTS, store.STORE_DISPUTES):
+    for statement in statements:
         stored = await tx.one(statement, events=events)
         assert stored is not None
         changed += stored.rows
@@ -59,7 +65,7 @@ async def store_imported(tx: Tx, rows_json: str) -> int:
     nobody, and never replace what a wallet reported.
     """
     events = _as_events(rows_json)
-    await tx.run(store.LOCK_MERCHANTS, events=events)
+    await tx.one(store.LOCK_MERCHANTS, events=events)
     stored = await tx.one(store.STORE_IMPORTED, events=events)
     assert stored is not None
     if stored.refunded is not None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from molam.kernel.clock import Instant
 from molam.kernel.refusals import Kind, Refusal
-from molam.payments import store
+from molam.payments import list_store as store
 from molam.platform.db import Tx
 
 LIMIT_MAX = 200

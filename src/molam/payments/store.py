@@ -1,10 +1,8 @@
-"""Every statement payments runs."""
+"""The statements that take in what wallets report; list_store.py has those that show it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from molam.platform.db import Query, Rank
 from molam.platform.db.transaction import Nothing
@@ -21,48 +19,14 @@ class StoredRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicsRow:
+    topics: list[str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class EventsRow:
     events: str | None
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class CountRow:
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class TransactionRow:
-    type: str
-    id: str
-    status: str
-    state: str
-    amount: int
-    currency: str
-    fee_molam: int
-    reference_code: str | None
-    channel: str
-    provider: str | None
-    occurred_at: datetime
-    customer: dict[str, Any]
-    metadata: dict[str, Any]
-    refunded_amount: int
-    original_id: str | None
-    reason: str | None
-    imported: bool
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class DisputeRow:
-    id: str
-    transaction_id: str | None
-    state: str
-    reason: str | None
-    amount: int
-    currency: str
-    occurred_at: datetime
 
 
 # Two consumers of one batch each could otherwise insert the same new fact at once
@@ -71,13 +35,18 @@ class DisputeRow:
 LOCK_MERCHANTS = Query(
     """
     /* payments.lock_merchants */
-    select pg_advisory_xact_lock(1886217588, stripe)
-      from (select distinct hashtext(e.data ->> 'merchant_id') & 255 as stripe
-              from json_to_recordset(:events::json) as e(data json)
-             order by 1) as stripes
-     where stripe is not null
+    with told as materialized (
+        select e.type, hashtext(e.data ->> 'merchant_id') & 255 as stripe
+          from json_to_recordset(:events::json) as e(type text, data json)
+    ),
+    locked as materialized (
+        select pg_advisory_xact_lock(1886217588, stripe)
+          from (select distinct stripe from told where stripe is not null order by 1) as stripes
+    )
+    select coalesce(array_agg(distinct t.type), '{}') as topics
+      from told t, (select count(*) from locked) as held
     """,
-    row=Nothing,
+    row=TopicsRow,
     locks=Rank.PAYMENT,
 )
 
@@ -411,151 +380,4 @@ FIND_ABANDONED = Query(
              limit :limit) as undecided
     """,
     row=EventsRow,
-)
-
-_COLUMNS = """type, id, status, state, amount, currency, fee_molam, reference_code, channel, provider,
-           occurred_at, customer, metadata, refunded_amount, original_id, reason, imported,
-           created_at, updated_at"""
-
-# The conditions every list shares. One that is not asked for is null; they only
-# filter, so a plan made for all parameters serves each. What decides how much is
-# read (position, dates, status, search) is never optional: see the statements.
-_FILTERS = """
-       and occurred_at >= :from_at
-       and occurred_at < :to_at
-       and (:type::text is null or type = :type)
-       and (:channel::text is null or channel = :channel)
-       and (:currency::text is null or currency = :currency)
-       and (:amount_min::bigint is null or amount >= :amount_min)
-       and (:amount_max::bigint is null or amount <= :amount_max)"""
-
-_OLDER = """
-       and (occurred_at, id, type) < (:at::timestamptz, :id::text, :of_type::text)"""
-_NEWER = """
-       and (occurred_at, id, type) > (:at::timestamptz, :id::text, :of_type::text)"""
-_OLDEST_LAST = """
-     order by occurred_at desc, id desc, type desc
-     limit :limit offset :offset"""
-_OLDEST_FIRST = """
-     order by occurred_at, id, type
-     limit :limit offset :offset"""
-
-_FROM = """
-      from payments.wallet_transactions
-     where merchant_id = :merchant_id"""
-
-# Prefixes are ranges of the pattern operators, which an index answers whatever
-# the parameter: a LIKE whose pattern is unknown at planning time would not be.
-_FOUND = """
-       and (type, id) in (
-           select type, id from payments.wallet_transactions
-            where merchant_id = :merchant_id and lower(reference_code) ~>=~ :low and lower(reference_code) ~<~ :high
-            union
-           select type, id from payments.wallet_transactions
-            where merchant_id = :merchant_id and lower(customer ->> 'name') ~>=~ :low and lower(customer ->> 'name') ~<~ :high
-            union
-           select type, id from payments.wallet_transactions
-            where merchant_id = :merchant_id and lower(customer ->> 'email') ~>=~ :low and lower(customer ->> 'email') ~<~ :high
-            union
-           select type, id from payments.wallet_transactions
-            where merchant_id = :merchant_id and (customer ->> 'phone') ~>=~ :low and (customer ->> 'phone') ~<~ :high
-            union
-           select type, id from payments.wallet_transactions
-            where merchant_id = :merchant_id and type in ('payment', 'refund') and id = :exact)
-       and (:status::text is null or status = :status)"""
-
-_STATUS = """
-       and status = :status"""
-
-LIST_OLDER = Query(
-    "/* payments.list_older */ select " + _COLUMNS + _FROM + _OLDER + _FILTERS + _OLDEST_LAST,
-    row=TransactionRow,
-)
-LIST_NEWER = Query(
-    "/* payments.list_newer */ select " + _COLUMNS + _FROM + _NEWER + _FILTERS + _OLDEST_FIRST,
-    row=TransactionRow,
-)
-LIST_STATUS_OLDER = Query(
-    "/* payments.list_status_older */ select "
-    + _COLUMNS
-    + _FROM
-    + _STATUS
-    + _OLDER
-    + _FILTERS
-    + _OLDEST_LAST,
-    row=TransactionRow,
-)
-LIST_STATUS_NEWER = Query(
-    "/* payments.list_status_newer */ select "
-    + _COLUMNS
-    + _FROM
-    + _STATUS
-    + _NEWER
-    + _FILTERS
-    + _OLDEST_FIRST,
-    row=TransactionRow,
-)
-SEARCH_OLDER = Query(
-    "/* payments.search_older */ select "
-    + _COLUMNS
-    + _FROM
-    + _FOUND
-    + _OLDER
-    + _FILTERS
-    + _OLDEST_LAST,
-    row=TransactionRow,
-)
-SEARCH_NEWER = Query(
-    "/* payments.search_newer */ select "
-    + _COLUMNS
-    + _FROM
-    + _FOUND
-    + _NEWER
-    + _FILTERS
-    + _OLDEST_FIRST,
-    row=TransactionRow,
-)
-
-FIND_TRANSACTION = Query(
-    "/* payments.find_transaction */ select "
-    + _COLUMNS
-    + _FROM
-    + """
-       and id = :id and type in ('payment', 'refund')
-     order by type
-     limit 1""",
-    row=TransactionRow,
-)
-
-LIST_REFUNDS = Query(
-    "/* payments.list_refunds */ select "
-    + _COLUMNS
-    + _FROM
-    + """
-       and type = 'refund' and original_id = :id
-     order by occurred_at, id
-     limit 200""",
-    row=TransactionRow,
-)
-
-LIST_DISPUTES = Query(
-    """
-    /* payments.list_disputes */
-    select id, transaction_id, state, reason, amount, currency, occurred_at
-      from payments.disputes
-     where merchant_id = :merchant_id and transaction_id = :id
-     order by occurred_at, id
-     limit 50
-    """,
-    row=DisputeRow,
-)
-
-COUNT_OPEN_DISPUTES = Query(
-    """
-    /* payments.count_open_disputes */
-    select count(*) as count
-      from payments.disputes
-     where merchant_id = :merchant_id and state in ('open', 'under_review', 'escalated')
-    """,
-    row=CountRow,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 MAJOR_MIN = 15
 
 
-class EmbeddedRefused(Exception):  # noqa: N818 - a refusal, said to an operator.
+class EmbeddedRefused(Exception):
     """The embedded server cannot run here; the message is one line that says why."""
 
 

@@ -20,6 +20,7 @@ from pgqueuer.domain.settings import DBSettings
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Context, Schedule
 from pgqueuer.models import Job as Picked
+from pgqueuer.types import Channel
 from prometheus_client import Counter
 
 from molam.kernel.refusals import Refusal
@@ -32,7 +33,19 @@ DONE = Counter("molam_jobs_done", "Jobs whose effect is durable", ["job"])
 RETRIED = Counter("molam_jobs_retried", "Attempts that failed and will be repeated", ["job"])
 HELD = Counter("molam_jobs_held", "Jobs given up and kept for a person", ["job"])
 
-_SETTINGS = DBSettings(db_schema="jobs")
+_CHANNEL = Channel("ch_pgqueuer")
+
+# All by name: pgqueuer would take what is missing from variables such as CHANNEL.
+_SETTINGS = DBSettings(
+    db_schema="jobs",
+    prefix="",
+    channel=_CHANNEL,
+    queue_table="pgqueuer",
+    queue_table_log="pgqueuer_log",
+    queue_status_type="pgqueuer_status",
+    schedules_table="pgqueuer_schedules",
+    statistics_table="pgqueuer_statistics",
+)
 _RETRY_MAX_S = 300.0
 _RECONNECT_MAX_S = 5.0
 _POLL_S = 5.0
@@ -102,7 +115,7 @@ class Cron:
 
 _CLAIM = Query(
     """
-    /* platform.jobs.claim */
+    /* jobs.claim */
     insert into platform.job_effects (job_id)
     values (:job_id)
     on conflict do nothing
@@ -137,7 +150,7 @@ async def enqueue(
 
 _PURGE = Query(
     """
-    /* platform.jobs.purge */
+    /* jobs.purge */
     with effects as (
         delete from platform.job_effects as e
          where e.done_at < now() - make_interval(days => :days)
@@ -161,7 +174,7 @@ async def purge(tx: Tx, *, days: int) -> None:
 
 _REQUEUE = Query(
     """
-    /* platform.jobs.requeue */
+    /* jobs.requeue */
     update jobs.pgqueuer
        set status = 'queued',
            attempts = 0,
@@ -225,7 +238,7 @@ async def _run_connected(
     )
     try:
         driver = AsyncpgDriver(connection)
-        queue = PgQueuer(driver, queries=_queries(driver))
+        queue = PgQueuer(driver, _CHANNEL, queries=_queries(driver))
         for handler in handlers:
             queue.entrypoint(
                 handler.name,

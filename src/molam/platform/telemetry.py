@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -47,24 +46,35 @@ dropped_streams_total = Counter(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class RequestMetrics:
-    requests_total: Counter
-    seconds: Histogram
+    """How many requests each route answered with which status, and how fast."""
+
+    def __init__(self, prefix: str) -> None:
+        self._total = Counter(
+            f"{prefix}_requests_total", "HTTP requests.", ["method", "route", "status"]
+        )
+        self._seconds = Histogram(
+            f"{prefix}_request_duration_seconds",
+            "Time to answer.",
+            ["method", "route"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+        )
+        # Looking a series up costs more than counting; routes and statuses are few.
+        self._series = functools.cache(self._found)
+
+    def record(self, method: str, route: str, status: int, seconds: float) -> None:
+        total, duration = self._series(method, route, status)
+        total.inc()
+        duration.observe(seconds)
+
+    def _found(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self._total.labels(method, route, status), self._seconds.labels(method, route)
 
 
 @functools.cache
 def request_metrics(prefix: str) -> RequestMetrics:
     """Return the request metrics of the app named by *prefix*; a registry holds a name once."""
-    return RequestMetrics(
-        Counter(f"{prefix}_requests_total", "HTTP requests.", ["method", "route", "status"]),
-        Histogram(
-            f"{prefix}_request_duration_seconds",
-            "Time to answer.",
-            ["method", "route"],
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
-        ),
-    )
+    return RequestMetrics(prefix)
 
 
 # A second net under the rule that log calls name the fields they want: neither
@@ -81,6 +91,8 @@ _SECRET_VALUE = re.compile(
 )
 _HIDDEN = "•••"
 
+_level = logging.INFO
+
 # JSON escapes C0 controls itself; these too can move a terminal's cursor or
 # start a line in some readers.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -93,7 +105,8 @@ def configure_logging(service: str, *, level: str = "info", stream: TextIO | Non
     *service* is the specification's name of the process: ``merchant-dashboard``.
     """
     out = stream or sys.stderr
-    threshold = getattr(logging, level.upper())
+    global _level  # noqa: PLW0603 - logging is the process's, as the root logger is.
+    threshold = _level = getattr(logging, level.upper())
     structlog.configure(
         processors=[structlog.processors.format_exc_info, functools.partial(_render, service)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -114,6 +127,11 @@ def configure_logging(service: str, *, level: str = "info", stream: TextIO | Non
     # These write whole URLs, and sign-in codes travel in URLs.
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def is_debugging() -> bool:
+    """Tell whether debug lines are written; asking is cheaper than writing nothing."""
+    return _level <= logging.DEBUG
 
 
 def _render(service: str, _logger: object, method: str, event: MutableMapping[str, Any]) -> str:

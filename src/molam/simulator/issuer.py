@@ -120,7 +120,7 @@ async def _nobody(_connection: HTTPConnection) -> Caller | None:
     return None
 
 
-def _problem_page(problem: Problem) -> str:
+def _problem_page(_request: Request, problem: Problem) -> str:
     words = issuer_pages.WORDS[problem.locale]
     return issuer_pages.notice_page(
         locale=problem.locale, title=words.refused, intro=problem.message
@@ -217,7 +217,7 @@ class DevelopmentIssuer:
             if not self._one_time.accept(signed_in.person_id, form.otp.strip()):
                 locked = self._one_time.is_locked(signed_in.person_id)
                 error = words.locked if locked else words.wrong_code
-                return await self._proof_page(request, asked, "code", signed_in, error)
+                return await self._proof_page(request, asked, "code", signed_in, error=error)
             signed_in = signed_in.stepped_up(self.clock.now())
         else:
             self._wrong.check(caller.ip)
@@ -227,7 +227,7 @@ class DevelopmentIssuer:
             if holder is None or not right:
                 self._wrong.take(caller.ip)
                 self._wrong.take(form.username)
-                page = await self._proof_page(request, asked, "password", None, words.wrong)
+                page = await self._proof_page(request, asked, "password", None, error=words.wrong)
                 page.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
                 return page
             signed_in = SignedIn(holder.id, self.clock.now())
@@ -275,7 +275,8 @@ class DevelopmentIssuer:
         """
         query = wire.read_query(request.scope["query_string"], AuthorizeQuery, strict=False)
         assert query is not None
-        if query.redirect_uri != self._redirects.get(query.client_id, ""):
+        registered = self._redirects.get(query.client_id)
+        if registered is None or query.redirect_uri != registered:
             raise SignInRequestRefused("The client or its redirect_uri is not registered.")
         s256 = query.code_challenge_method == "S256"
         if (
@@ -313,6 +314,7 @@ class DevelopmentIssuer:
         asked: Asked,
         missing: str,
         signed_in: SignedIn | None,
+        *,
         error: str = "",
     ) -> HTMLResponse:
         locale = _locale(request, asked)
@@ -323,7 +325,7 @@ class DevelopmentIssuer:
                 issuer_pages.code_page(
                     locale=locale,
                     person_id=signed_in.person_id,
-                    current=self._one_time.current(signed_in.person_id),
+                    current=self._one_time.next_code(signed_in.person_id),
                     error=error,
                     here=here,
                 ),

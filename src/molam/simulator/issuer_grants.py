@@ -129,9 +129,10 @@ class OneTimeCodes:
         self._wrong[person_id] = (count + 1, now)
         return False
 
-    def current(self, person_id: str) -> str:
-        """Tell the code of this moment, for the hint on the development page."""
-        return _totp(person_id).generate_otp(int(self._clock.now().timestamp()) // _TOTP_STEP_S)
+    def next_code(self, person_id: str) -> str:
+        """Tell the earliest code that is still unused, for the hint on the development page."""
+        step = int(self._clock.now().timestamp()) // _TOTP_STEP_S
+        return _totp(person_id).generate_otp(max(step, self._last_step.get(person_id, -1) + 1))
 
 
 def _totp(person_id: str) -> pyotp.TOTP:

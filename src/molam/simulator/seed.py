@@ -16,7 +16,7 @@ from molam.simulator.people import DEMO_PEOPLE, Person
 from molam.simulator.profiles import PROFILES, SANDAGA, Profile
 from molam.simulator.traffic import Happening, transactions
 from molam.tenancy import commands as tenancy
-from molam.tenancy.store import MerchantRow, PersonRow
+from molam.tenancy.store import GrantRow, MerchantRow, PersonRow
 
 SEED = 20_260
 """The demo's traffic; another number is another year in the same shops."""
@@ -148,15 +148,8 @@ async def _grant(tx: Tx, person: Person, now: Instant) -> int:
     since = now - GRANTED_BEFORE
     granted = 0
     for role in person.roles:
-        granted += await tenancy.grant_role(
-            tx,
-            id_=uuid7(since),
-            person_id=person.id,
-            role=role,
-            merchant_id=person.merchant_id,
-            since=since,
-            granted_by="demo",
-        )
+        grant = GrantRow(uuid7(since), person.id, role, person.merchant_id, since)
+        granted += await tenancy.grant_role(tx, grant, granted_by="demo")
     return granted
 
 

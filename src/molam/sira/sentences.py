@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -119,9 +120,41 @@ def explain(finding: Finding, language: Language, *, currency: str | None = None
     )
 
 
+def explain_stored(facts: Mapping[str, object], language: Language) -> str | None:
+    """
+    Say a stored finding again, for a reader of another language.
+
+    *facts* are those an alert keeps: ``finding``, ``observed``, ``expected`` and,
+    where they matter, ``score``, ``hours``, ``trials``, ``currency``. None when they
+    are not those of a finding.
+    """
+    try:
+        finding = Finding(
+            kind=Kind(facts["finding"]),
+            severity="info",
+            score=_number(facts.get("score", 0)),
+            observed=_number(facts["observed"]),
+            expected=_number(facts["expected"]),
+            hours=int(_number(facts.get("hours", 24))),
+            trials=int(_number(facts.get("trials", 0))),
+        )
+    except (KeyError, ValueError):
+        return None
+    currency = facts.get("currency")
+    return explain(finding, language, currency=currency if isinstance(currency, str) else None)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float):
+        return value
+    raise ValueError(value)
+
+
 def _money(minor: float, currency: str, language: Language) -> str:
     amount = Money(round(minor), currency_of(currency))
-    return format_currency(amount.decimal(), currency, locale=language)
+    # English would write "F CFA2,410,175", French "2 410 175 F CFA".
+    pattern = "#,##0.00 ¤¤" if language == "en" else None
+    return format_currency(amount.decimal(), currency, pattern, locale=language)
 
 
 def _odds(score: float, language: Language) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from molam.kernel.clock import Instant
 from molam.platform.db import Tx
 from molam.tenancy import store
 
@@ -34,24 +31,15 @@ async def register_person(tx: Tx, person: store.PersonRow) -> bool:
     return written == 1
 
 
-async def grant_role(
-    tx: Tx,
-    *,
-    id_: UUID,
-    person_id: str,
-    role: str,
-    merchant_id: str | None,
-    since: Instant,
-    granted_by: str,
-) -> bool:
-    """Grant a role from *since* on; False when the person holds it already."""
+async def grant_role(tx: Tx, grant: store.GrantRow, *, granted_by: str) -> bool:
+    """Grant a role from its instant on; False when the person holds it already."""
     written = await tx.run(
         store.PUT_GRANT,
-        id=id_,
-        person_id=person_id,
-        role=role,
-        merchant_id=merchant_id,
-        granted_at=since,
+        id=grant.id,
+        person_id=grant.person_id,
+        role=grant.role,
+        merchant_id=grant.merchant_id,
+        granted_at=grant.granted_at,
         granted_by=granted_by,
     )
     return written == 1

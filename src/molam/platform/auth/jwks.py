@@ -17,6 +17,7 @@ from molam.platform.telemetry import log
 
 _TTL_S = 300.0
 _REFETCH_MIN_S = 10.0
+_FIRST_RETRY_S = 1.0
 # An issuer that is down must not sign everybody out, yet a key it withdrew must
 # not live for ever.
 _STALE_MAX_S = 3600.0
@@ -69,19 +70,22 @@ class Jwks:
         Raises:
             Outage: the issuer has never answered, or not for an hour.
         """
-        if self._must_ask(kid):
+        if self._is_missing(kid):
+            # Whoever comes while an answer is under way waits for it, rather than
+            # being told that there is none.
             async with self._flight:
-                if self._must_ask(kid):
+                if self._is_missing(kid) and self._may_ask():
                     await self._fetch()
         if self._monotonic() - self._fetched > _STALE_MAX_S:
             raise Outage("identity issuer")
         return self._keys.get(kid)
 
-    def _must_ask(self, kid: str) -> bool:
-        now = self._monotonic()
-        if now - self._tried < _REFETCH_MIN_S:
-            return False
-        return kid not in self._keys or now - self._fetched > _TTL_S
+    def _is_missing(self, kid: str) -> bool:
+        return kid not in self._keys or self._monotonic() - self._fetched > _TTL_S
+
+    def _may_ask(self) -> bool:
+        pause_s = _REFETCH_MIN_S if self._keys else _FIRST_RETRY_S
+        return self._monotonic() - self._tried >= pause_s
 
     async def _fetch(self) -> None:
         assert_no_transaction("fetching keys")

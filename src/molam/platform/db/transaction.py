@@ -183,12 +183,24 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        lost = False
         try:
-            async with self._pool.acquire(timeout=5) as connection:
-                # The proxy has every method of a connection, but not its type.
-                yield cast("asyncpg.Connection[Any]", connection)
+            # Waiting for a free connection is bounded by whoever asks: a request by
+            # its time limit, a worker by nothing, since it has nothing else to do.
+            async with self._pool.acquire() as connection:
+                try:
+                    # The proxy has every method of a connection, but not its type.
+                    yield cast("asyncpg.Connection[Any]", connection)
+                except asyncpg.InterfaceError:
+                    # Also what misuse raises; only a lost connection is an outage.
+                    lost = connection.is_closed()
+                    raise
         except _UNREACHABLE as error:
             raise Outage("database") from error
+        except asyncpg.InterfaceError as error:
+            if lost:
+                raise Outage("database") from error
+            raise
 
     async def close(self) -> None:
         await self._pool.close()

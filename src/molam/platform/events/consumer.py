@@ -96,7 +96,7 @@ class _Taken:
 
 _TAKE_LANES = Query(
     """
-    /* platform.events.take_lanes */
+    /* events.take_lanes */
     select pg_advisory_xact_lock(:lock, wanted.lane) is not null as taken
       from (select distinct unnest(:lanes::int[]) as lane order by 1) as wanted
     """,
@@ -105,7 +105,7 @@ _TAKE_LANES = Query(
 
 _ADVANCE = Query(
     """
-    /* platform.events.advance */
+    /* events.advance */
     update platform.consumer_progress as p
        set xid = moved.xid::text::xid8,
            pos = moved.pos,

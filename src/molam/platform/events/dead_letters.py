@@ -22,7 +22,7 @@ class NotAnEvent(Refusal):
 
 _BURY = Query(
     """
-    /* platform.events.bury */
+    /* events.bury */
     insert into platform.dead_letters ("group", topic, part, pos, payload, reason)
     values (:group, :topic, :part, :pos, :payload, :reason)
     on conflict ("group", topic, part, pos) do nothing
@@ -56,7 +56,7 @@ class _Buried:
 
 _LOCK = Query(
     """
-    /* platform.events.lock_dead_letters */
+    /* events.lock_dead_letters */
     select d.id, d.topic, d.payload, e.topic as event_topic, e.key as event_key
       from platform.dead_letters as d
       left join platform.events as e on d.topic = 'events' and e.id = d.pos
@@ -70,7 +70,7 @@ _LOCK = Query(
 
 _SET_REQUEUED = Query(
     """
-    /* platform.events.set_requeued */
+    /* events.set_requeued */
     update platform.dead_letters
        set requeued_at = now()
      where id = any(:ids::bigint[])

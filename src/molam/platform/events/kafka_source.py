@@ -18,6 +18,7 @@ from molam.kernel import canonical
 from molam.kernel.refusals import Outage
 from molam.platform.db import Database, Query
 from molam.platform.db.transaction import Nothing
+from molam.platform.events.bell import UNREACHABLE
 from molam.platform.events.consumer import Behind, Consumer, Fenced, Patience, settle
 from molam.platform.events.kafka import Kafka
 from molam.platform.events.log import EVENT_BYTES_MAX, Message, lane
@@ -69,7 +70,7 @@ class _Offset:
 
 _BEGIN = Query(
     """
-    /* platform.events.begin_offsets */
+    /* events.begin_offsets */
     insert into platform.consumer_progress ("group", topic, part)
     select :group, w.topic, w.part
       from unnest(:topics::text[], :parts::smallint[]) as w (topic, part)
@@ -81,7 +82,7 @@ _BEGIN = Query(
 
 _LOAD = Query(
     """
-    /* platform.events.load_offsets */
+    /* events.load_offsets */
     select p.topic, p.part, p.pos
       from platform.consumer_progress as p
       join unnest(:topics::text[], :parts::smallint[]) as w (topic, part) using (topic, part)
@@ -92,7 +93,7 @@ _LOAD = Query(
 
 _SET = Query(
     """
-    /* platform.events.set_offset */
+    /* events.set_offset */
     update platform.consumer_progress
        set pos = :new,
            updated_at = now()
@@ -214,7 +215,8 @@ class KafkaSource:
             if first is None:
                 return _Fetched(self._epoch, [])
             raw = [first, *client.consume(self._consumer.batch_max, 0)]
-        except (KafkaException, Outage, TimeoutError) as error:
+        except (KafkaException, Outage, *UNREACHABLE) as error:
+            # Among them what an assignment may meet in the database. Join again.
             raise Fenced(f"{self._consumer.group}: {error}") from error
         if self._epoch != epoch:
             # Which of these were fetched for which assignment cannot be told. Start over.

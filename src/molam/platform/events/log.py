@@ -86,7 +86,7 @@ class _Told:
 
 _APPEND = Query(
     """
-    /* platform.events.append */
+    /* events.append */
     with appended as (
         insert into platform.events (topic, part, key, payload)
         select e.topic, e.part, e.key, e.payload
@@ -121,7 +121,7 @@ async def publish(tx: Tx, events: Sequence[Event]) -> None:
 
 _PURGE = Query(
     """
-    /* platform.events.purge */
+    /* events.purge */
     delete from platform.events
      where id in (
            select e.id

@@ -39,7 +39,7 @@ class _Row:
 # See Note [The horizon] in log.py.
 _READ_NEXT = Query(
     """
-    /* platform.events.read_next */
+    /* events.read_next */
     with horizon as materialized (
         select coalesce(
                (select unfinished.xid
@@ -90,7 +90,7 @@ _READ_NEXT = Query(
 
 _BEGIN = Query(
     """
-    /* platform.events.begin_group */
+    /* events.begin_group */
     insert into platform.consumer_progress ("group", topic, part)
     select :group, 'events', part
       from generate_series(0, :parts - 1) as part
@@ -113,7 +113,7 @@ class _Lag:
 
 _LAG = Query(
     """
-    /* platform.events.behind */
+    /* events.behind */
     select count(*)::int as events,
            coalesce(extract(epoch from now() - min(e.created_at)), 0)::float8 as seconds
       from platform.consumer_progress as p

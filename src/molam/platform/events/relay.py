@@ -65,7 +65,7 @@ class _Address:
 
 _ADDRESSES = Query(
     """
-    /* platform.events.addresses */
+    /* events.addresses */
     select id, topic, key
       from platform.events
      where id = any(:ids::bigint[])
@@ -76,7 +76,7 @@ _ADDRESSES = Query(
 
 _BEGIN = Query(
     """
-    /* platform.events.begin_relay */
+    /* events.begin_relay */
     insert into platform.consumer_progress ("group", topic, part, xid, pos)
     select :group, 'events', wanted.part, coalesce(slowest.xid, '0'), coalesce(slowest.pos, -1)
       from generate_series(0, :parts - 1) as wanted (part)

@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -16,13 +13,11 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from molam.platform.settings import Settings
 from molam.platform.web import health, openapi
 from molam.platform.web.caller import PUBLIC, Caller
+from molam.platform.web.compression import Compression
 from molam.platform.web.edge import Edge
 from molam.platform.web.operations import Path, Socket
 from molam.platform.web.routes import WEBSOCKET, Authenticator, Operation, Routes
 from molam.platform.web.site import Site
-
-_GZIP_BYTES_MIN = 1024
-_GZIP_LEVEL = 5
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -57,13 +52,11 @@ def build_app(
         redirect_slashes=False,
         lifespan=lifespan,
         routes=_mounted(operations, authenticator, site),
-        middleware=[
-            Middleware(Edge, site=site),
-            Middleware(GZipMiddleware, minimum_size=_GZIP_BYTES_MIN, compresslevel=_GZIP_LEVEL),
-        ],
-        exception_handlers={HTTPException: _to_the_edge},
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    # All routes are ours, so FastAPI's own layers would only be walked through:
+    # the edge describes every error, and no dependency needs closing.
+    app.middleware_stack = Edge(Compression(app.router), site=site)
     app.state.settings = settings
     app.state.clock = site.clock
     app.state.operations = operations
@@ -106,8 +99,3 @@ def _described_by(name: str, routes: Sequence[Routes], site: Site) -> Routes:
         return Response(document, media_type="application/json")
 
     return described
-
-
-async def _to_the_edge(_request: Request, error: Exception) -> Response:
-    """Undo FastAPI's own error page: the edge describes every problem in one way."""
-    raise error

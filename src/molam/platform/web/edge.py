@@ -100,7 +100,9 @@ class Edge:
         if not _wants_page(request, operation):
             return problems.response(problem)
         render = self._site.problem_page or problem_page.render
-        return HTMLResponse(render(problem), status_code=problem.status, headers=problem.headers)
+        return HTMLResponse(
+            render(request, problem), status_code=problem.status, headers=problem.headers
+        )
 
     def _sign_in(self, request: Request, refusal: Refusal) -> Response | None:
         """Send a visitor who must sign in, or prove it is still them, to do so."""
@@ -120,9 +122,10 @@ class Edge:
         operation: Operation | None = scope.get(OPERATION)
         route = operation.template if operation is not None else "other"
         method = operation.method if operation is not None else "other"
-        self._metrics.requests_total.labels(method, route, status).inc()
-        self._metrics.seconds.labels(method, route).observe(seconds)
-        log.debug("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+        self._metrics.record(method, route, status, seconds)
+        if telemetry.is_debugging():
+            ms = round(seconds * 1000, 1)
+            log.debug("request", method=method, route=route, status=status, ms=ms)
 
 
 def _request_id(scope: Scope) -> str:

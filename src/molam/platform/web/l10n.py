@@ -24,6 +24,7 @@ LANGUAGES: tuple[Language, ...] = ("fr", "en")
 
 NO_BREAK = "\u00a0"
 MINUS = "\u2212"
+EN_DASH = "\u2013"
 
 # West African conventions: days before months and 24 hours in both languages.
 _LOCALES: Mapping[Language, Locale] = MappingProxyType(
@@ -66,14 +67,15 @@ class Formats:
     def money_markup(self, minor: int, code: str) -> Markup:
         """Write an amount as `money` does, its currency in an element that styles may shrink."""
         before, digits, after = self._parts(minor, currency(code))
-        sign = ""
-        if before.startswith(MINUS):
-            sign, before = MINUS, before[1:]
+        small = Markup('<span class="cur">{}</span>')
+        sign = before[: before.startswith(MINUS)]
+        prefix, suffix = before[len(sign) :], after.lstrip(NO_BREAK)
         return (
             escape(sign)
-            + (Markup('<span class="cur">{}</span>').format(before) if before else "")
+            + (small.format(prefix) if prefix else "")
             + digits
-            + (Markup('<span class="cur">{}</span>').format(after) if after else "")
+            + after[: len(after) - len(suffix)]
+            + (small.format(suffix) if suffix else "")
         )
 
     def money_short(self, minor: int, code: str) -> str:
@@ -112,12 +114,12 @@ class Formats:
         return text
 
     def day_range(self, first: date, last: date) -> str:
-        """Write a span of days as briefly as it can be: ``11–31 oct.``"""
+        """Write a span of days as briefly as it can be: ``11-31 oct.``"""
         if (first.year, first.month) == (last.year, last.month):
-            return f"{first.day}–{self.day_month(last)}"
+            return f"{first.day}{EN_DASH}{self.day_month(last)}"
         if first.year == last.year:
-            return f"{self.day_month(first)} – {self.day_month(last)}"
-        return f"{self.day(first)} – {self.day(last)}"
+            return f"{self.day_month(first)} {EN_DASH} {self.day_month(last)}"
+        return f"{self.day(first)} {EN_DASH} {self.day(last)}"
 
     def month(self, value: date) -> str:
         """Write a month with its year: ``novembre 2026``."""
@@ -133,7 +135,7 @@ class Formats:
         Write an instant in *timezone*, with the UTC instant on hover.
 
         *style* is ``time``, ``clock`` (with seconds), ``day``, ``moment`` (day and
-        time) or ``second`` (day and clock).
+        time), ``second`` (day and clock) or ``brief`` (both, in digits).
         """
         local = value.astimezone(ZoneInfo(timezone))
         utc = value.astimezone(UTC)
@@ -147,6 +149,8 @@ class Formats:
         clock = local.strftime("%H:%M:%S" if style in {"second", "clock"} else "%H:%M")
         if style in {"time", "clock"}:
             return clock
+        if style == "brief":
+            return local.strftime("%d/%m/%y %H:%M")
         day = self.day(local.date())
         return day if style == "day" else f"{day}, {clock}"
 

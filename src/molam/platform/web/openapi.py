@@ -50,7 +50,9 @@ def write(*, title: str, version: str, server: str, operations: Sequence[Operati
     """Describe every operation that is not an HTML page."""
     shown = [each for each in operations if not each.page and each.method != WEBSOCKET]
     types = [kind for each in shown for kind in (each.body, each.query, each.answers) if kind]
-    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    schemas, components = _decimals_are_numbers(
+        msgspec.json.schema_components(types, ref_template=_REF)
+    )
     by_type = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     queries = {each.query.__name__ for each in shown if each.query is not None}
     paths: dict[str, dict[str, Any]] = {}
@@ -74,6 +76,17 @@ def write(*, title: str, version: str, server: str, operations: Sequence[Operati
         },
     }
     return msgspec.json.encode(document)
+
+
+def _decimals_are_numbers(schema: Any) -> Any:
+    """Describe decimals as the numbers we write; msgspec supposes strings."""
+    if isinstance(schema, dict) and schema.get("format") == "decimal":
+        return {key: held for key, held in schema.items() if key != "format"} | {"type": "number"}
+    if isinstance(schema, dict):
+        return {key: _decimals_are_numbers(held) for key, held in schema.items()}
+    if isinstance(schema, list | tuple):
+        return [_decimals_are_numbers(held) for held in schema]
+    return schema
 
 
 def _operation(

@@ -23,6 +23,9 @@ from molam.platform.web.problems import RouteAbsent
 from molam.platform.web.routes import Authenticator, Operation
 from molam.platform.web.site import Site
 
+# Decimals are JSON numbers here; we read them back as decimals, never as floats.
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
 _PATH_PARAMETER_LENGTH_MAX = 255
 _USER_AGENT_LENGTH_MAX = 256
 
@@ -68,7 +71,8 @@ class Path:
             csrf.check_origin(request, public_origin=self._site.public_origin)
             if not operation.form:
                 csrf.check_token(caller, request.headers.get(csrf.HEADER))
-        wire.check_declared_length(request, bytes_max=operation.body_bytes_max)
+        if unsafe:
+            wire.check_declared_length(request, bytes_max=operation.body_bytes_max)
         arguments: list[object] = []
         query = wire.read_query(scope["query_string"], operation.query, strict=not operation.page)
         if operation.query is not None:
@@ -177,7 +181,7 @@ def _response(result: Response | msgspec.Struct | None, status: int) -> Response
         return result
     if result is None:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    return Response(msgspec.json.encode(result), status_code=status, media_type="application/json")
+    return Response(encode(result), status_code=status, media_type="application/json")
 
 
 async def _send_head(answer: Response, send: Send) -> None:

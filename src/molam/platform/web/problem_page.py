@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from starlette.requests import Request
+
 from molam.platform.web.problems import Problem
 
 _WORDS = {
@@ -12,7 +14,7 @@ _WORDS = {
 }
 
 
-def render(problem: Problem) -> str:
+def render(_request: Request, problem: Problem) -> str:
     request_number, back = _WORDS[problem.locale]
     title = escape(problem.message)
     return (

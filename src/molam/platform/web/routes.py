@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict, Unpack
 
 import msgspec
@@ -68,8 +68,11 @@ class Operation:
     media: tuple[str, ...] = ("application/json",)
     body_bytes_max: int = BODY_BYTES_MAX
     time_limit_s: float = TIME_LIMIT_S
+    template: str = field(init=False)
+    """The path as OpenAPI and metrics write it, without converters."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "template", _PATH_PARAMETER.sub(r"{\1}", self.path))
         assert isinstance(self.needs, Permission), f"{self.method} {self.path} needs a permission"
         assert inspect.iscoroutinefunction(self.endpoint), f"{self.path}: write async def"
         for struct in (self.query, self.body):
@@ -81,11 +84,6 @@ class Operation:
     @property
     def path_parameters(self) -> tuple[str, ...]:
         return tuple(_PATH_PARAMETER.findall(self.path))
-
-    @property
-    def template(self) -> str:
-        """The path as OpenAPI and metrics write it, without converters."""
-        return _PATH_PARAMETER.sub(r"{\1}", self.path)
 
 
 class Routes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from molam.kernel.clock import Clock, SystemClock
@@ -20,7 +21,7 @@ class Site:
     form_action: tuple[str, ...] = ()
     """Origins besides our own that a form may be redirected to: the issuer's."""
     sign_in_path: str = "/auth/sign-in"
-    problem_page: Callable[[Problem], str] | None = None
+    problem_page: Callable[[Request, Problem], str] | None = None
     """Renders a problem as HTML; None is a plain page."""
     ready: Mapping[str, Callable[[], Awaitable[bool]]] = field(default_factory=dict)
     """What must hold before traffic is welcome, by name."""

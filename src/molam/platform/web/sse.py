@@ -149,6 +149,7 @@ class Hub:
 
 
 async def _render_for(group: _Group) -> None:
+    due = 0.0
     try:
         while True:
             await group.woken.wait()
@@ -165,8 +166,10 @@ async def _render_for(group: _Group) -> None:
             if frame:
                 for queue in list(group.queues):
                     _offer(group, queue, frame)
-            # At most one rendering in this time, however often the database speaks.
-            await asyncio.sleep(_COALESCE_S)
+            # At most one rendering in this time, however often the database speaks;
+            # but two at once after a pause, for the rows and then the figures of one event.
+            due = max(due, time.monotonic() - _COALESCE_S) + _COALESCE_S
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
     finally:
         # Whatever ended the rendering ends the streams; browsers come back by themselves.
         for queue in list(group.queues):
@@ -240,7 +243,7 @@ async def serve_socket(
         await websocket.close(_TRY_AGAIN)
         return
     with open_streams.labels("websocket").track_inprogress():
-        sending = asyncio.create_task(_send(websocket, hub, topic, view, render))
+        sending = asyncio.create_task(_send(websocket, hub, topic=topic, view=view, render=render))
         hearing = asyncio.create_task(_until_closed(websocket))
         try:
             await asyncio.wait({sending, hearing}, return_when=asyncio.FIRST_COMPLETED)
@@ -250,7 +253,9 @@ async def serve_socket(
             await asyncio.gather(sending, hearing, return_exceptions=True)
 
 
-async def _send(websocket: WebSocket, hub: Hub, topic: str, view: Hashable, render: Render) -> None:
+async def _send(
+    websocket: WebSocket, hub: Hub, *, topic: str, view: Hashable, render: Render
+) -> None:
     frames = hub.frames(
         topic,
         view=view,

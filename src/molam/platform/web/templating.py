@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 from babel.support import Translations
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse
 
-from molam.platform.web import assets, languages
+from molam.platform.web import assets, catalogue, languages
 from molam.platform.web.caller import Caller
 from molam.platform.web.l10n import Formats, Language
 from molam.platform.web.preferences import Theme, chosen_language, chosen_theme, local_path
@@ -80,13 +80,15 @@ def language_of(request: HTTPConnection, caller: Caller | None) -> Language:
     return _language(languages.preferred(request.headers))
 
 
-def problem_page(problem: Problem) -> str:
-    """Show a problem to a person."""
+def problem_page(request: Request, problem: Problem) -> str:
+    """Show a problem to a person, in the language and theme picked in this browser."""
+    language = chosen_language(request) or _language(problem.locale)
     return _PROBLEMS.render(
-        _language(problem.locale),
+        language,
         "problem.html",
-        theme="auto",
-        here="/",
+        message=catalogue.sentence(problem.code, fallback=problem.title, locale=language),
+        theme=chosen_theme(request),
+        here=local_path(request.scope["path"], request.url.query),
         person=None,
         problem=problem,
     )
@@ -146,7 +148,9 @@ def _environment(packages: tuple[str, ...], language: Language) -> Environment:
         slug=slug,
         initials=initials,
     )
-    environment.globals.update(icon=assets.icon, asset=assets.url, language=language)
+    environment.globals.update(
+        icon=assets.icon, asset=assets.url, language=language, formats=formats
+    )
     return environment
 
 

@@ -1,0 +1,112 @@
+"""Where the workers are put together: consumers, the relay to Kafka, and jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from molam.entrypoints.local import StartRefused
+from molam.kernel.clock import SystemClock
+from molam.merchant import commands as merchant
+from molam.merchant import jobs as merchant_jobs
+from molam.payments import commands as payments
+from molam.payments import jobs as payments_jobs
+from molam.platform import events, jobs
+from molam.platform.auth import sessions
+from molam.platform.db import Database, ProcessRole, open_database
+from molam.platform.events import Consumer, Kafka, run_consumers, run_relay
+from molam.platform.settings import Settings
+
+EVENTS_KEPT_DAYS = 14
+REFRESH_TIMEOUT_S = 600
+# Who reads the log. KAFKA_GROUP_ID renames readers of Kafka, whose log is Kafka's
+# own to keep; see Note [With Kafka and without].
+READERS = ("intake", "kpi")
+PARTS = frozenset({"intake", "kpi", "jobs", "relay"})
+
+
+async def run_worker(settings: Settings, only: frozenset[str], stop: asyncio.Event) -> None:
+    """
+    Run the parts named in *only*, or all of them, until *stop*.
+
+    Raises:
+        StartRefused: no such part.
+    """
+    unknown = sorted(only - PARTS)
+    if unknown:
+        raise StartRefused(f"no such part: {unknown[0]}; there are {', '.join(sorted(PARTS))}")
+    parts = only or PARTS
+    async with contextlib.AsyncExitStack() as stack:
+        db = await _opened(
+            stack, settings, ProcessRole.WORKER, name=f"molam-{'-'.join(sorted(parts))}"
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_consume(settings, parts, db, named=bool(only), stop=stop))
+            if "jobs" in parts:
+                refresh_db = await _opened(
+                    stack, settings, ProcessRole.REFRESH, name="molam-refresh"
+                )
+                tasks.create_task(_do_jobs(settings, db, refresh_db, stop))
+
+
+async def _consume(
+    settings: Settings, parts: frozenset[str], db: Database, *, named: bool, stop: asyncio.Event
+) -> None:
+    kafka = Kafka.of(settings)
+    group = settings.kafka_group_id if named and kafka is not None else ""
+    consumers = []
+    if "intake" in parts:
+        consumers.append(Consumer(group or "intake", payments.TOPICS, payments.store_events))
+    if "kpi" in parts:
+        worker = merchant.KpiWorker(SystemClock())
+        consumers.append(Consumer(group or "kpi", merchant.TOPICS, worker.handle))
+    async with asyncio.TaskGroup() as tasks:
+        if consumers:
+            tasks.create_task(
+                run_consumers(db, consumers, dsn=settings.database_dsn, kafka=kafka, stop=stop)
+            )
+        if "relay" in parts and kafka is not None:
+            tasks.create_task(
+                run_relay(db, kafka, topics=payments.TOPICS, dsn=settings.database_dsn, stop=stop)
+            )
+
+
+async def _do_jobs(
+    settings: Settings, db: Database, refresh_db: Database, stop: asyncio.Event
+) -> None:
+    readers = ["relay"] if settings.kafka_brokers else list(READERS)
+
+    async def tidy(db: Database) -> None:
+        async with db.transaction("platform.tidy") as tx:
+            await events.purge(tx, groups=readers, days=EVENTS_KEPT_DAYS)
+            await jobs.purge(tx, days=EVENTS_KEPT_DAYS)
+            await sessions.purge(tx)
+
+    await jobs.run_jobs(
+        db,
+        dsn=settings.database_dsn,
+        handlers=merchant_jobs.handlers(lambda: refresh_db),
+        crons=[
+            *payments_jobs.CRONS,
+            *merchant_jobs.crons(lambda: refresh_db, SystemClock()),
+            jobs.Cron("platform.tidy", "29 * * * *", tidy),
+        ],
+        stop=stop,
+    )
+
+
+async def _opened(
+    stack: contextlib.AsyncExitStack, settings: Settings, role: ProcessRole, *, name: str
+) -> Database:
+    """Open a pool that *stack* closes. A refresh may take minutes; nothing else may."""
+    is_refresh = role is ProcessRole.REFRESH
+    login = settings.molam_refresh_database_url if is_refresh else settings.database_url
+    db = await open_database(
+        (login or settings.database_url).reveal(),
+        role,
+        application=name,
+        connections_max=2 if is_refresh else settings.molam_db_connections_max,
+        statement_timeout_s=REFRESH_TIMEOUT_S if is_refresh else 10,
+    )
+    stack.push_async_callback(db.close)
+    return db

@@ -1,0 +1,68 @@
+"""What the browser tests do at the demo's first shop."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from playwright.async_api import Page
+
+from molam.platform.db import Database
+from molam.platform.events import Event, cloud_event, publish
+from molam.platform.settings import Settings
+
+MERCHANT = "merchant-123"
+ADMIN, ACCOUNTANT, SUPPORT = "awa.diop", "fatou.sarr", "pape.gueye"
+
+Open = Callable[..., Awaitable[Page]]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Everything that runs, and how to reach it."""
+
+    url: str
+    db: Database
+    settings: Settings
+
+
+async def type_password(page: Page, who: str) -> None:
+    await page.locator("#username").fill(who)
+    await page.locator("#password").fill("molam-demo")
+    await page.locator("main form button").click()
+
+
+async def sell(db: Database, *, amount: int, customer: str = "Nafi Seck") -> str:
+    """Let a customer pay the demo's first merchant, now; return the transaction's id."""
+    id_ = f"tx_e2e_{secrets.token_hex(6)}"
+    now = datetime.now(UTC)
+    data = {
+        "id": id_,
+        "transaction_id": id_,
+        "merchant_id": MERCHANT,
+        "type": "payment",
+        "amount": amount,
+        "currency": "XOF",
+        "status": "succeeded",
+        "occurred_at": (now + timedelta(seconds=1)).isoformat().replace("+00:00", "Z"),
+        "version": 2,
+        "fee_molam": amount // 100,
+        "channel": "wallet",
+        "provider": "wave",
+        "reference_code": f"REF-{id_[-6:].upper()}",
+        "customer": {"name": customer, "phone": "+221770001122"},
+        "metadata": {"till": 2},
+    }
+    payload = cloud_event(
+        id_=id_,
+        source="/tests",
+        type_="wallet_txn_succeeded",
+        subject=id_,
+        time=now,
+        data=data,
+    )
+    async with db.transaction("e2e.sell") as tx:
+        await publish(tx, [Event("wallet_txn_succeeded", MERCHANT, payload)])
+    return id_

@@ -1,0 +1,103 @@
+"""Requests made up from the OpenAPI document: no server error, and no answer it does not describe."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+import uvicorn
+from callers import bearer
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from builders import a_merchant, a_transaction, an_alert
+from molam.entrypoints.wiring import merchant_app
+from molam.platform.db import Database
+from molam.platform.settings import Settings
+from molam.simulator.issuer_keys import IssuerKeys
+
+EXAMPLES_PER_OPERATION = 40
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+# A stream never ends; test_live_streams.py reads those.
+NEVER_ENDING = frozenset({"/api/merchant/stream"})
+
+
+@contextlib.contextmanager
+def served(given_settings: Settings) -> Iterator[str]:
+    """Serve the app on a thread of its own, with a loop of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(merchant_app(given_settings), lifespan="on", log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not server.started and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+        assert server.started
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@pytest.fixture
+async def _objects(db: Database) -> None:
+    await a_merchant(db)
+    await a_transaction(db)
+    await an_alert(db)
+
+
+@pytest.mark.usefixtures("_objects")
+@pytest.mark.parametrize("role", ["merchant_admin", "service", None])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_made_up_requests_meet_no_server_error(
+    settings: Settings, keys: IssuerKeys, role: str | None
+):
+    headers = {} if role is None else bearer(keys, sub=f"made-up {role}", roles=[role])
+    asked: list[str] = []
+    with served(settings) as url:
+        schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            if operation.path in NEVER_ENDING:
+                continue
+            _try(operation, url, headers)
+            asked.append(operation.path)
+
+    assert len(asked) >= 6
+
+
+def _try(operation: schemathesis.APIOperation, url: str, headers: dict[str, str]) -> None:
+    @settings_for_one
+    @given(case=operation.as_strategy())
+    def call(case: schemathesis.Case) -> None:
+        answer = case.call(base_url=url, headers=headers, timeout=10)
+        case.validate_response(answer, checks=CHECKS)
+
+    call()
+
+
+settings_for_one = settings(
+    max_examples=EXAMPLES_PER_OPERATION,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
