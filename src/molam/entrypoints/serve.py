@@ -20,6 +20,8 @@ from molam.platform.telemetry import configure_logging
 _FAREWELL_S = 5
 _CONNECTIONS_MAX = 2_000
 _MESSAGE_BYTES_MAX = 65_536
+# What log lines call each of them; the specification names the first.
+_SERVICES = {"merchant": "merchant-dashboard", "identity": "molam-identity"}
 
 
 def serve(name: str, port: int, given: Settings, make_app: Callable[[Settings], ASGIApp]) -> None:
@@ -31,7 +33,7 @@ def serve(name: str, port: int, given: Settings, make_app: Callable[[Settings], 
     """
     listener = listen(given, port)
     setproctitle(f"molam: {name}")
-    configure_logging(f"molam-{name}", level=given.log_level)
+    configure_logging(_SERVICES[name], level=given.log_level)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(given),

@@ -30,6 +30,9 @@ from molam.platform.db.migrations import migrate
 from molam.platform.embedded import EmbeddedPostgres
 from molam.platform.settings import Settings
 
+# Where each worker serves its metrics.
+WORKER_PORTS = {"kpi": 3011, "intake": 3012, "jobs": 3013, "relay": 3014}
+
 _READY_TIMEOUT_S = 120.0
 _REVIVALS_MAX = 5
 
@@ -50,7 +53,7 @@ def command(*, no_traffic: bool) -> None:
             "molam up is for development: in production run molam serve and molam worker"
         )
     with _alone(settings.molam_home):
-        for port in (MERCHANT_PORT, IDENTITY_PORT):
+        for port in (MERCHANT_PORT, IDENTITY_PORT, *WORKER_PORTS.values()):
             listen(settings, port).close()
         _say("Starting the database ...")
         with embedded(settings) as server:
@@ -63,6 +66,9 @@ def command(*, no_traffic: bool) -> None:
             _say("Preparing the demo ...")
             if tree.run("seed", "seed", "--history") != 0:
                 raise StartRefused(f"the demo could not be prepared: see {tree.log_of('seed')}")
+            _say("Counting what waits in the event log ...")
+            if tree.run("catch-up", "worker", "--until-idle") != 0:
+                raise StartRefused(f"the log cannot be read: see {tree.log_of('catch-up')}")
             _say("Starting services ...")
             children = list(_children(complete, traffic=not no_traffic))
             _run(tree, children, server, lambda: _welcome(complete, time.monotonic() - begun_at))
@@ -123,11 +129,9 @@ class _Revival:
 def _children(settings: Settings, *, traffic: bool) -> Iterator[Child]:
     yield Child("identity", ("serve", "identity"), settings.port(IDENTITY_PORT))
     yield Child("merchant", ("serve", "merchant"), settings.port(MERCHANT_PORT))
-    yield Child("kpi", ("worker", "--only", "kpi"))
-    yield Child("intake", ("worker", "--only", "intake"))
-    yield Child("jobs", ("worker", "--only", "jobs"))
-    if settings.kafka_brokers:
-        yield Child("relay", ("worker", "--only", "relay"))
+    for part, port in WORKER_PORTS.items():
+        if part != "relay" or settings.kafka_brokers:
+            yield Child(part, ("worker", "--only", part, "--metrics-port", str(port)))
     if traffic:
         yield Child("traffic", ("simulate",))
 
@@ -175,6 +179,8 @@ def _is_ready(child: Child) -> bool:
 
 def _welcome(settings: Settings, seconds: float) -> None:
     called = sys.argv[0]
+    ports = [settings.port(port) for port in WORKER_PORTS.values()]
+    workers = f"ports {ports[0]} to {ports[-1] if settings.kafka_brokers else ports[-2]}"
     molam = "molam" if shutil.which("molam") == called else os.path.relpath(called)
     _say(
         f"""
@@ -185,6 +191,7 @@ Molam Connect is ready ({seconds:.1f} s)
   API            curl -H "Authorization: Bearer $({molam} token --role merchant_admin \\
                    --merchant merchant-123)" {settings.merchant_url}/api/merchant/summary
   Database       psql "$({molam} dsn)"
+  Metrics        {settings.merchant_url}/metrics; workers on {workers}
   Logs           {settings.molam_home}/logs
 
 Ctrl-C stops everything and keeps the data."""

@@ -123,7 +123,8 @@ async def transactions(
     db, cursors = request.app.state.db, request.app.state.cursors
     merchant_id = caller.merchant
     filters = await _filters(db, merchant_id, query)
-    scope = (merchant_id, msgspec.structs.asdict(query) | {"cursor": 0, "limit": 0, "offset": 0})
+    unfiltered = {"cursor": 0, "limit": 0, "offset": 0, "total": 0}
+    scope = (merchant_id, msgspec.structs.asdict(query) | unfiltered)
     beyond = None
     if query.cursor is not None:
         beyond = cursors.open(query.cursor, payments.Position, filters=scope)
@@ -135,6 +136,9 @@ async def transactions(
         limit=query.limit,
         offset=0 if beyond else query.offset,
     )
+    total = None
+    if query.total:
+        total = await queries.transactions_total(db, merchant_id=merchant_id, filters=filters)
     first, last = (page.rows[0], page.rows[-1]) if page.rows else (None, None)
     return Response(
         views.encode(
@@ -142,6 +146,9 @@ async def transactions(
                 ok=True,
                 limit=query.limit,
                 offset=query.offset,
+                page=query.offset // query.limit + 1,
+                total=total,
+                total_pages=None if total is None else -(-total // query.limit),
                 has_more=page.has_older,
                 next_cursor=cursors.seal(position_of(last, newer=False), filters=scope)
                 if last and page.has_older
@@ -269,7 +276,7 @@ async def _filters(
         amount_max=query.amount_max,
         from_at=from_at,
         to_at=to_at,
-        search=query.q,
+        search=(query.q or "").strip() or None,
     )
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "summary",
     "transaction",
     "transactions",
+    "transactions_total",
 ]
 
 USD = CURRENCIES["USD"]
@@ -228,6 +229,12 @@ async def transactions(
             limit=limit,
             offset=offset,
         )
+
+
+async def transactions_total(db: Database, *, merchant_id: str, filters: payments.Filters) -> int:
+    """Count transactions, up to `payments.TOTAL_MAX`: beyond, nobody counts pages."""
+    async with db.transaction("merchant.total", merchant_id=merchant_id, readonly=True) as tx:
+        return await payments.count_transactions(tx, merchant_id=merchant_id, filters=filters)
 
 
 async def transaction(db: Database, *, merchant_id: str, id_: str) -> TransactionDetail:

@@ -103,6 +103,8 @@ class TransactionsQuery(msgspec.Struct, forbid_unknown_fields=True):
     limit: PageLimit = 50
     offset: Annotated[int, Meta(ge=0, le=OFFSET_MAX)] = 0
     cursor: Annotated[str, Meta(max_length=1024)] | None = None
+    total: bool = False
+    """Also count what the filters leave, up to 10,000."""
 
 
 class TransactionView(msgspec.Struct):
@@ -129,6 +131,10 @@ class TransactionsView(msgspec.Struct):
     ok: bool
     limit: int
     offset: int
+    page: int
+    total: int | None
+    """Null unless asked for; 10,000 may mean more."""
+    total_pages: int | None
     has_more: bool
     next_cursor: str | None
     previous_cursor: str | None

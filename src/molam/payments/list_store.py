@@ -151,6 +151,23 @@ SEARCH_NEWER = Query(
     row=TransactionRow,
 )
 
+_COUNTED = "select count(*) as count from (select 1" + _FROM
+_AT_MOST = """
+     limit :limit) as counted"""
+
+COUNT_ALL = Query(
+    "/* payments.count_all */ " + _COUNTED + _FILTERS + _AT_MOST,
+    row=CountRow,
+)
+COUNT_STATUS = Query(
+    "/* payments.count_status */ " + _COUNTED + _STATUS + _FILTERS + _AT_MOST,
+    row=CountRow,
+)
+COUNT_FOUND = Query(
+    "/* payments.count_found */ " + _COUNTED + _FOUND + _FILTERS + _AT_MOST,
+    row=CountRow,
+)
+
 FIND_TRANSACTION = Query(
     "/* payments.find_transaction */ select "
     + _COLUMNS

@@ -11,6 +11,9 @@ from molam.payments import list_store as store
 from molam.platform.db import Tx
 
 LIMIT_MAX = 200
+TOTAL_MAX = 10_000
+
+_LAST = "\U0010ffff"
 
 # PostgreSQL reads these as -infinity and infinity.
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -67,27 +70,17 @@ async def list_transactions(
     """List up to *limit* transactions, newest first, whichever way the page was reached."""
     assert 1 <= limit <= LIMIT_MAX
     newer = beyond is not None and beyond.newer
-    params: dict[str, object] = {
-        "merchant_id": merchant_id,
+    params = _filtering(merchant_id, filters) | {
         "at": beyond.occurred_at if beyond else END,
         "id": beyond.id if beyond else "",
         "of_type": beyond.type if beyond else "",
-        "type": filters.type,
-        "channel": filters.channel,
-        "currency": filters.currency,
-        "amount_min": filters.amount_min,
-        "amount_max": filters.amount_max,
-        "from_at": filters.from_at or BEGINNING,
-        "to_at": filters.to_at or END,
         "limit": limit + 1,
         "offset": offset,
     }
     if filters.search is not None:
         statement = store.SEARCH_NEWER if newer else store.SEARCH_OLDER
-        params |= _search(filters.search) | {"status": filters.status}
     elif filters.status is not None:
         statement = store.LIST_STATUS_NEWER if newer else store.LIST_STATUS_OLDER
-        params["status"] = filters.status
     else:
         statement = store.LIST_NEWER if newer else store.LIST_OLDER
 
@@ -97,6 +90,38 @@ async def list_transactions(
     if newer:
         return Page(rows[::-1], has_older=True, has_newer=more)
     return Page(rows, has_older=more, has_newer=beyond is not None or offset > 0)
+
+
+async def count_transactions(tx: Tx, *, merchant_id: str, filters: Filters) -> int:
+    """Count what `list_transactions` would list, up to `TOTAL_MAX`."""
+    if filters.search is not None:
+        statement = store.COUNT_FOUND
+    elif filters.status is not None:
+        statement = store.COUNT_STATUS
+    else:
+        statement = store.COUNT_ALL
+    row = await tx.one(statement, **_filtering(merchant_id, filters), limit=TOTAL_MAX)
+    assert row is not None
+    return row.count
+
+
+def _filtering(merchant_id: str, filters: Filters) -> dict[str, object]:
+    """Return the parameters of every list statement that these filters choose."""
+    params: dict[str, object] = {
+        "merchant_id": merchant_id,
+        "type": filters.type,
+        "channel": filters.channel,
+        "currency": filters.currency,
+        "amount_min": filters.amount_min,
+        "amount_max": filters.amount_max,
+        "from_at": filters.from_at or BEGINNING,
+        "to_at": filters.to_at or END,
+    }
+    if filters.search is not None:
+        params |= _search(filters.search) | {"status": filters.status}
+    elif filters.status is not None:
+        params["status"] = filters.status
+    return params
 
 
 async def get_transaction(tx: Tx, *, merchant_id: str, id_: str) -> store.TransactionRow:
@@ -126,6 +151,15 @@ async def open_disputes(tx: Tx, *, merchant_id: str) -> int:
 
 def _search(text: str) -> dict[str, object]:
     low = text.strip().lower()
-    # The smallest text after every text that begins with *low*, in code point order.
-    high = low[:-1] + chr(min(ord(low[-1]) + 1, 0x10FFFF))
-    return {"low": low, "high": high, "exact": text.strip()}
+    assert low, "a blank search is none"
+    return {"low": low, "high": _beyond(low), "exact": text.strip()}
+
+
+def _beyond(low: str) -> str:
+    """Return the smallest text after every text that begins with *low*, in code point order."""
+    kept = low.rstrip(_LAST)
+    if not kept:
+        return low + _LAST
+    point = ord(kept[-1]) + 1
+    # Surrogates are no characters; what follows them is next.
+    return kept[:-1] + chr(0xE000 if point == 0xD800 else point)  # noqa: PLR2004

@@ -58,7 +58,9 @@ LOCK_MERCHANTS = Query(
 # joins that CTE (its last ordering column), which makes it come first.
 
 # What a fact has posted is compared with what it should have posted, and the
-# difference is moved, once per version: facts may be corrected in any order.
+# difference is moved, once for each step the fact takes: what decides between two
+# reports of it also names the transfer, so that a second correction of the same
+# version moves money of its own.
 STORE_TRANSACTIONS = Query(
     """
     /* payments.store_transactions */
@@ -137,34 +139,32 @@ STORE_TRANSACTIONS = Query(
             or (w.reference_code, w.provider, w.reason, w.original_id) is distinct from
                (greatest(w.reference_code, excluded.reference_code), greatest(w.provider, excluded.provider),
                 greatest(w.reason, excluded.reason), greatest(w.original_id, excluded.original_id))
-     returning merchant_id, type, id, state, amount, currency, posted_amount, posted_fee,
-               occurred_at, original_id, version
+     returning merchant_id, type, id, currency, posted_amount, posted_fee, occurred_at, original_id,
+               concat_ws('|', version, state, amount, fee_molam, currency) as step
     ),
     owed as (
-        select merchant_id, type, id, currency, version, occurred_at,
+        select merchant_id, type, id, currency, step, occurred_at,
                posted_amount as amount, posted_fee as fee
           from written
          union all
-        select b.merchant_id, b.type, b.id, b.currency, w.version, w.occurred_at,
+        select b.merchant_id, b.type, b.id, b.currency, w.step, w.occurred_at,
                -b.posted_amount, -b.posted_fee
           from before b join written w using (merchant_id, type, id)
     ),
     movement as (
-        select merchant_id, type, id, currency, version, max(occurred_at) as occurred_at,
+        select merchant_id, type, id, currency, step, max(occurred_at) as occurred_at,
                sum(amount)::bigint as amount, sum(fee)::bigint as fee
           from owed
-         group by merchant_id, type, id, currency, version
+         group by merchant_id, type, id, currency, step
         having sum(amount) <> 0 or sum(fee) <> 0
     ),
     transfer as (
-        select md5(merchant_id || '|' || type || '|' || id || '|' || version || '|' || currency
-                   || '|amount')::uuid as id,
+        select md5(concat_ws('|', merchant_id, type, id, step, currency, 'amount'))::uuid as id,
                merchant_id, type, id as cause_id, currency, occurred_at, amount, 'customers:wallet' as outside,
                case type when 'payment' then amount else -amount end as inward
           from movement where amount <> 0
          union all
-        select md5(merchant_id || '|' || type || '|' || id || '|' || version || '|' || currency
-                   || '|fee')::uuid,
+        select md5(concat_ws('|', merchant_id, type, id, step, currency, 'fee'))::uuid,
                merchant_id, type || '_fee', id, currency, occurred_at, fee, 'molam:fees', -fee
           from movement where fee <> 0
     )
@@ -234,22 +234,23 @@ STORE_PAYOUTS = Query(
                occurred_at = least(p.occurred_at, excluded.occurred_at), updated_at = now()
          where (excluded.version, payments.state_rank(excluded.state), excluded.amount, excluded.fee, excluded.currency)
              > (p.version, payments.state_rank(p.state), p.amount, p.fee, p.currency)
-     returning merchant_id, id, currency, posted_amount, version, occurred_at
+     returning merchant_id, id, currency, posted_amount, occurred_at,
+               concat_ws('|', version, state, amount, fee, currency) as step
     ),
     movement as (
-        select merchant_id, id, currency, version, max(occurred_at) as occurred_at,
+        select merchant_id, id, currency, step, max(occurred_at) as occurred_at,
                sum(amount)::bigint as amount
-          from (select merchant_id, id, currency, version, occurred_at, posted_amount as amount
+          from (select merchant_id, id, currency, step, occurred_at, posted_amount as amount
                   from written
                  union all
-                select b.merchant_id, b.id, b.currency, w.version, w.occurred_at, -b.posted_amount
+                select b.merchant_id, b.id, b.currency, w.step, w.occurred_at, -b.posted_amount
                   from before b join written w using (merchant_id, id)) as owed
-         group by merchant_id, id, currency, version
+         group by merchant_id, id, currency, step
         having sum(amount) <> 0
     )
     select (select count(*) from written) as rows,
            (select json_agg(json_build_object(
-                       'id', md5(merchant_id || '|payout|' || id || '|' || version || '|' || currency)::uuid,
+                       'id', md5(concat_ws('|', merchant_id, 'payout', id, step, currency))::uuid,
                        'source', case when amount > 0 then 'available' else 'payouts:sent' end,
                        'target', case when amount > 0 then 'payouts:sent' else 'available' end,
                        'amount', abs(amount), 'currency', currency, 'merchant_id', merchant_id,
@@ -296,22 +297,23 @@ STORE_DISPUTES = Query(
                occurred_at = least(d.occurred_at, excluded.occurred_at), updated_at = now()
          where (excluded.version, payments.state_rank(excluded.state), excluded.amount, excluded.currency)
              > (d.version, payments.state_rank(d.state), d.amount, d.currency)
-     returning merchant_id, id, currency, posted_amount, version, occurred_at
+     returning merchant_id, id, currency, posted_amount, occurred_at,
+               concat_ws('|', version, state, amount, currency) as step
     ),
     movement as (
-        select merchant_id, id, currency, version, max(occurred_at) as occurred_at,
+        select merchant_id, id, currency, step, max(occurred_at) as occurred_at,
                sum(amount)::bigint as amount
-          from (select merchant_id, id, currency, version, occurred_at, posted_amount as amount
+          from (select merchant_id, id, currency, step, occurred_at, posted_amount as amount
                   from written
                  union all
-                select b.merchant_id, b.id, b.currency, w.version, w.occurred_at, -b.posted_amount
+                select b.merchant_id, b.id, b.currency, w.step, w.occurred_at, -b.posted_amount
                   from before b join written w using (merchant_id, id)) as owed
-         group by merchant_id, id, currency, version
+         group by merchant_id, id, currency, step
         having sum(amount) <> 0
     )
     select (select count(*) from written) as rows,
            (select json_agg(json_build_object(
-                       'id', md5(merchant_id || '|dispute|' || id || '|' || version || '|' || currency)::uuid,
+                       'id', md5(concat_ws('|', merchant_id, 'dispute', id, step, currency))::uuid,
                        'source', case when amount > 0 then 'available' else 'disputes:held' end,
                        'target', case when amount > 0 then 'disputes:held' else 'available' end,
                        'amount', abs(amount), 'currency', currency, 'merchant_id', merchant_id,
