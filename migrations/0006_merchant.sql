@@ -105,7 +105,8 @@ create table merchant.kpi_heads (
 
 -- Beyond the specification's columns: the two sums behind each value (so that the
 -- worker can add to them), the same for the previous period, the local days both
--- cover, the head they belong to, and when the merchant's day ends.
+-- cover, the head they belong to, when the merchant's day ends, and US cents for one
+-- minor unit. Money without a known rate has no equivalent.
 create table merchant.merchant_kpis_cache (
     merchant_id          text not null,
     period               text not null,
@@ -127,6 +128,7 @@ create table merchant.merchant_kpis_cache (
     previous_to_day      date not null,
     valid_until          timestamptz not null,
     as_of                bigint not null,
+    usd_rate             numeric(24, 12),
     primary key (merchant_id, period, kpi_key, currency)
 ) with (fillfactor = 50);
 

@@ -124,6 +124,7 @@ def _october_to_now() -> dict[str, object]:
         "previous_from_day": date(2026, 10, 16),
         "previous_to_day": date(2026, 10, 31),
         "valid_until": datetime(2099, 1, 1, tzinfo=UTC),
+        "usd_rate": None,
     }
 
 
@@ -270,7 +271,9 @@ async def test_changing_the_time_zone_moves_every_fact_to_its_new_day(
     )
     refresh_db = await open_database(dsn, ProcessRole.REFRESH, application="t")
 
-    await upkeep.change_timezone(refresh_db, merchant_id=MERCHANT, timezone="Africa/Lagos")
+    await upkeep.change_timezone(
+        worker_db, refresh_db, merchant_id=MERCHANT, timezone="Africa/Lagos"
+    )
 
     await refresh_db.close()
     assert [row[:2] for row in await look(db, DAYS)] == [(date(2026, 11, 16), 30)]
@@ -280,7 +283,7 @@ async def test_changing_the_time_zone_moves_every_fact_to_its_new_day(
 
 async def test_an_unknown_time_zone_is_refused(db: Database) -> None:
     with pytest.raises(upkeep.TimezoneUnknown):
-        await upkeep.change_timezone(db, merchant_id=MERCHANT, timezone="Africa/../etc")
+        await upkeep.change_timezone(db, db, merchant_id=MERCHANT, timezone="Africa/../etc")
 
 
 async def test_sales_above_three_times_yesterdays_raise_one_alert_an_episode(
@@ -470,6 +473,25 @@ async def test_the_franc_converts_at_its_fixed_parity(
     )
 
     assert in_euro["sales"] == 100_000
+
+
+async def test_the_cache_keeps_dollar_equivalents_in_step(
+    db: Database, worker_db: Database, web_db: Database
+) -> None:
+    await a_merchant(db)
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0).isoformat()
+    await count(worker_db, [succeeded("tx_1", amount=1000, occurred_at=today)])
+    await _figures(web_db, now)
+
+    await count(worker_db, [succeeded("tx_2", amount=1000, occurred_at=today)])
+
+    # XOF 2,000 at 0.0017 are 340 US cents; a rate in percent has no equivalent.
+    cached = (
+        "select kpi_key, usd_equivalent from merchant.merchant_kpis_cache"
+        " where kpi_key in ('sales', 'conversion_rate') order by kpi_key"
+    )
+    assert await look(db, cached) == [("conversion_rate", None), ("sales", 340)]
 
 
 async def test_methods_share_out_the_sales(

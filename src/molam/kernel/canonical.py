@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import NoReturn
 
 from molam.kernel.refusals import Kind, Refusal
@@ -37,8 +37,6 @@ def parse(body: bytes) -> Json:
         raise JsonMalformed(f"The body is not UTF-8 at byte {error.start}.") from None
     if _depth(text) > DEPTH_MAX:
         raise JsonMalformed(f"Nest at most {DEPTH_MAX} levels.")
-    if "\\u" in text and ("\\u0000" in text or _has_lone_surrogate(text)):
-        raise JsonMalformed("A string holds a character that cannot be stored.")
     try:
         parsed: Json = json.loads(
             text,
@@ -51,6 +49,9 @@ def parse(body: bytes) -> Json:
     except ValueError:
         # Python refuses integers of more than 4,300 digits with a bare ValueError.
         raise JsonMalformed("A number is too long.") from None
+    # Neither can come but by an escape: the text itself is UTF-8, and a bare NUL no JSON.
+    if "\\u" in text and not _is_storable(parsed):
+        raise JsonMalformed("A string holds a character that cannot be stored.")
     return parsed
 
 
@@ -78,14 +79,16 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _has_lone_surrogate(text: str) -> bool:
-    try:
-        json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    except ValueError:
-        return False  # Malformed for another reason, which the strict pass will name.
-    return False
+def _is_storable(value: Json) -> bool:
+    """Tell whether every string of *value* is text in UTF-8 without a NUL, as PostgreSQL's is."""
+    match value:
+        case str():
+            return "\x00" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+        case list():
+            return all(map(_is_storable, value))
+        case dict():
+            return all(map(_is_storable, value)) and all(map(_is_storable, value.values()))
+    return True
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -100,7 +103,10 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 def _decimal(digits: str) -> Decimal:
     if len(digits) > 64:  # noqa: PLR2004 - far beyond any amount, and cheap to refuse.
         raise JsonMalformed("A number is too long.")
-    return Decimal(digits)
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        raise JsonMalformed("The exponent of a number is too long.") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -8,6 +8,7 @@ assumed to be UUIDs. Our own are UUIDv7, made in Python and shown with a prefix.
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 from uuid import UUID
 
@@ -19,6 +20,9 @@ TransactionId = NewType("TransactionId", str)
 
 ID_LENGTH_MAX = 255
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
 
 def uuid7(now: Instant, *, entropy: int | None = None) -> UUID:
     """
@@ -27,7 +31,8 @@ def uuid7(now: Instant, *, entropy: int | None = None) -> UUID:
     *entropy* is 74 bits; leave it out except in seeded simulations.
     """
     bits = secrets.randbits(74) if entropy is None else entropy
-    millis = int(now.timestamp() * 1000)
+    # Not by timestamp(), whose float would put some instants into the millisecond before.
+    millis = (now - _EPOCH) // _MILLISECOND
     return UUID(
         int=(millis & (2**48 - 1)) << 80
         | 0x7 << 76

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 
@@ -59,6 +60,14 @@ class Rates:
                     indicative=first.indicative or second.indicative,
                 )
         return None
+
+    def per_minor(self, base: Currency, quote: Currency) -> Decimal | None:
+        """Return minor units of *quote* for one of *base*, to 12 decimals; None when unknown."""
+        rate = self.find(base.code, quote.code)
+        if rate is None:
+            return None
+        exact = rate.value * Fraction(10) ** (quote.exponent - base.exponent)
+        return Decimal(round(exact * 10**12)).scaleb(-12)
 
     def convert(self, amount: Money, to: Currency) -> Money | None:
         """Convert exactly, then round half to even; None when the rate is unknown."""

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from molam.kernel.clock import Instant
+from molam.kernel.currency import CURRENCIES
 from molam.ledger import queries as ledger
 from molam.ledger.model import Rates
 from molam.merchant import cache_store, model, store
@@ -106,6 +107,7 @@ async def figures(
     days = model.range_of(period, today)
     before = days.previous()
     valid_until = model.day_ends_at(today, settings.timezone)
+    usd_rate = (await ledger.rates_on(db, today)).per_minor(CURRENCIES[currency], CURRENCIES["USD"])
     with telemetry.kpi_compute_seconds.time():
         async with db.transaction("merchant.compute_cache", merchant_id=merchant_id) as tx:
             rows = await tx.all(
@@ -118,6 +120,7 @@ async def figures(
                 previous_from_day=before.first,
                 previous_to_day=before.last,
                 valid_until=valid_until,
+                usd_rate=usd_rate,
             )
             points = await tx.all(
                 store.LIST_HOURS if model.step_of(days) == "hour" else store.LIST_DAYS,

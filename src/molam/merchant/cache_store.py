@@ -124,6 +124,7 @@ COMPUTE_CACHE = Query(
     ),
     figures as (
         select n.kpi_key, n.numerator, n.denominator, n.txn_count, n.factor,
+               n.kpi_key in ('sales', 'refunds', 'fees', 'net_revenue', 'avg_ticket', 'disputes') as is_money,
                p.numerator as previous_numerator, p.denominator as previous_denominator
           from (select k.* from now_sums s cross join lateral """
     + kpi_sql.KPI_ROWS
@@ -134,11 +135,15 @@ COMPUTE_CACHE = Query(
     ),
     kept as (
         insert into merchant.merchant_kpis_cache as t
-               (merchant_id, period, kpi_key, currency, value, txn_count, numerator, denominator,
+               (merchant_id, period, kpi_key, currency, value, usd_rate, usd_equivalent, txn_count,
+                numerator, denominator,
                 previous_value, previous_numerator, previous_denominator, from_day, to_day,
                 previous_from_day, previous_to_day, valid_until, as_of)
         select :merchant_id, :period, kpi_key, :currency,
                coalesce(numerator::numeric * factor / nullif(coalesce(denominator, 1), 0), 0),
+               case when is_money then :usd_rate::numeric end,
+               case when is_money then :usd_rate
+                    * coalesce(numerator::numeric / nullif(coalesce(denominator, 1), 0), 0) end,
                txn_count, numerator, denominator,
                coalesce(previous_numerator::numeric * factor / nullif(coalesce(previous_denominator, 1), 0), 0),
                previous_numerator, previous_denominator, :from_day, :to_day, :previous_from_day,
@@ -146,7 +151,8 @@ COMPUTE_CACHE = Query(
           from figures, head
          order by kpi_key
             on conflict (merchant_id, period, kpi_key, currency) do update
-           set value = excluded.value, txn_count = excluded.txn_count, numerator = excluded.numerator,
+           set value = excluded.value, usd_rate = excluded.usd_rate,
+               usd_equivalent = excluded.usd_equivalent, txn_count = excluded.txn_count, numerator = excluded.numerator,
                denominator = excluded.denominator, previous_value = excluded.previous_value,
                previous_numerator = excluded.previous_numerator,
                previous_denominator = excluded.previous_denominator, from_day = excluded.from_day,

@@ -209,7 +209,7 @@ def card(kpi: Kpi, series: Sequence[Point]) -> Card:
 
 def spark(values: Sequence[float]) -> str:
     """Draw *values* as the points of a polyline, on whole units so that it changes rarely."""
-    if len(values) < 2:  # noqa: PLR2004 - one point is no line.
+    if len(values) < 2 or not any(values):  # noqa: PLR2004 - one point is no line.
         return ""
     size = -(-len(values) // SPARK_POINTS_MAX)
     groups = [values[at : at + size] for at in range(0, len(values), size)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,9 +15,18 @@ from molam.kernel.currency import currency
 from molam.kernel.refusals import Kind, Refusal
 from molam.platform import events as log
 from molam.platform.db import Database, Query
+from molam.platform.events.log import EVENT_BYTES_MAX
 from molam.platform.web.wire import CurrencyCode, Identifier, LongText, Minor, Moment, ShortText
 
 EVENTS_MAX = 1000
+
+# What the tables hold. An event beyond them would be accepted here, and buried later.
+OCCURRED_FROM = datetime(2000, 1, 1, tzinfo=UTC)
+OCCURRED_TO = datetime(2100, 1, 1, tzinfo=UTC)
+METADATA_EXPONENT_MAX = 300
+
+# A number in metadata stays a number, digit for digit.
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 Topic = Literal[
     "wallet_txn_created",
@@ -123,31 +135,60 @@ async def accept_events(db: Database, *, events: list[CloudEvent]) -> int:
         raise EventRefused(f"Send at most {EVENTS_MAX} events at a time.")
     for position, event in enumerate(events):
         _check(event, position)
+    published = [_published(event, position) for position, event in enumerate(events)]
     merchants = sorted({event.data.merchant_id for event in events})
     async with db.transaction("merchant.accept_events") as tx:
         known = {row.id for row in await tx.all(_LIST_KNOWN, ids=merchants)}
         for merchant_id in merchants:
             if merchant_id not in known:
                 raise MerchantUnknown("Register the merchant first.", merchant_id=merchant_id[:255])
-        await log.publish(
-            tx,
-            [
-                log.Event(event.type, event.data.merchant_id, msgspec.json.encode(event).decode())
-                for event in events
-            ],
-        )
+        await log.publish(tx, published)
     return len(events)
 
 
+def _published(event: CloudEvent, position: int) -> log.Event:
+    # In UTC, because PostgreSQL reads fewer offsets than RFC 3339 allows.
+    event.data.occurred_at = event.data.occurred_at.astimezone(UTC)
+    payload = _encode(event)
+    if len(payload) > EVENT_BYTES_MAX:
+        raise EventRefused(
+            f"Event {position} is longer than {EVENT_BYTES_MAX} bytes.", position=position
+        )
+    return log.Event(event.type, event.data.merchant_id, payload.decode())
+
+
 def _check(event: CloudEvent, position: int) -> None:
+    currency(event.data.currency)
+    reason = next(_faults(event), None)
+    if reason is not None:
+        raise EventRefused(f"Event {position}: {reason}.", position=position)
+
+
+def _faults(event: CloudEvent) -> Iterator[str]:
+    """Say what the tables would refuse about an event."""
     data = event.data
-    currency(data.currency)
-    is_wallet = event.type.startswith("wallet_")
-    if (data.transaction_id or data.id if is_wallet else data.id) is None:
-        needed = "data.transaction_id" if is_wallet else "data.id"
-        raise EventRefused(f"Event {position} has no {needed}.", position=position)
+    is_payment = event.type.startswith("wallet_") and data.type != "refund"
+    if (data.transaction_id or data.id if is_payment else data.id) is None:
+        yield f"{'data.transaction_id' if is_payment else 'data.id'} is missing"
+    for name in ("id", "transaction_id", "provider", "reference_code"):
+        if not (getattr(data, name) or "").isprintable():
+            yield f"data.{name} holds a character that cannot be shown"
     if data.status is not None and data.status not in STATUSES[event.type]:
-        words = ", ".join(sorted(STATUSES[event.type]))
-        raise EventRefused(f"Event {position}: status is one of {words}.", position=position)
+        yield f"status is one of {', '.join(sorted(STATUSES[event.type]))}"
     if data.fee_molam is not None and data.fee_molam > data.amount:
-        raise EventRefused(f"Event {position}: the fee exceeds the amount.", position=position)
+        yield "the fee exceeds the amount"
+    if not OCCURRED_FROM <= data.occurred_at < OCCURRED_TO:
+        yield f"occurred_at is in the years {OCCURRED_FROM.year} to {OCCURRED_TO.year - 1}"
+    if not _is_storable(data.metadata):
+        yield "a number of its metadata is too large or too small"
+
+
+def _is_storable(value: Any) -> bool:
+    match value:
+        case Decimal():
+            return abs(value.adjusted()) <= METADATA_EXPONENT_MAX
+        case dict():
+            return all(map(_is_storable, value.values()))
+        case list():
+            return all(map(_is_storable, value))
+    return True

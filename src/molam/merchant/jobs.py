@@ -53,7 +53,7 @@ def handlers(refresh_db: Callable[[], Database]) -> list[JobHandler]:
         # Doing it twice ends in the same place, so the job claims no effect.
         asked = msgspec.json.decode(job.payload, type=ChangeTimezone)
         await upkeep.change_timezone(
-            refresh_db(), merchant_id=asked.merchant_id, timezone=asked.timezone
+            job.db, refresh_db(), merchant_id=asked.merchant_id, timezone=asked.timezone
         )
 
     return [JobHandler(CHANGE_TIMEZONE, change_timezone)]

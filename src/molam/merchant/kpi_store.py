@@ -245,6 +245,9 @@ COUNT_FACTS = Query(
                previous_denominator = c.previous_denominator + p.denominator,
                value = coalesce((c.numerator + n.numerator)::numeric * n.factor
                                 / nullif(coalesce(c.denominator + n.denominator, 1), 0), 0),
+               usd_equivalent = c.usd_rate
+                   * coalesce((c.numerator + n.numerator)::numeric
+                              / nullif(coalesce(c.denominator + n.denominator, 1), 0), 0),
                previous_value = coalesce((c.previous_numerator + p.numerator)::numeric * n.factor
                                 / nullif(coalesce(c.previous_denominator + p.denominator, 1), 0), 0),
                computed_at = now(),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 from weakref import WeakValueDictionary
 
 import msgspec
+from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -126,7 +127,7 @@ class _View:
 class LiveOverview:
     """One view of the overview, and what its open pages already show."""
 
-    def __init__(self, state: Any, view: _View) -> None:
+    def __init__(self, state: State, view: _View) -> None:
         self._state = state
         self._view = view
         self._shown: Snapshot | None = None

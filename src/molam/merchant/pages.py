@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import date
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
+from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -101,7 +102,7 @@ async def overview(request: Request, caller: Caller, query: OverviewQuery) -> Re
 
 
 async def read_overview(
-    state: Any,
+    state: State,
     *,
     merchant_id: str,
     period: str,
@@ -271,7 +272,7 @@ async def _page(
     *,
     shop: queries.MerchantSettings,
     live: bool | None,
-    **context: Any,
+    **context: object,
 ) -> Response:
     """Put a page into the app's frame. *live* is None where nothing could move."""
     nav: dict[str, int] = {}

@@ -80,11 +80,15 @@ async def recount(db: Database, refresh_db: Database, *, merchant_id: str) -> No
             counted = await commands.count_facts(tx, missing.events, imported=False)
             if counted.facts == 0:
                 break  # The facts are newer than the transactions: intake will follow.
+    await _begin_head(db, merchant_id)
     async with refresh_db.transaction("merchant.rebuild") as tx:
-        await _rebuild(tx, merchant_id)
+        await tx.one(upkeep_store.LOCK_HEAD, merchant_id=merchant_id)
+        await _refill(tx, merchant_id)
 
 
-async def change_timezone(refresh_db: Database, *, merchant_id: str, timezone: str) -> None:
+async def change_timezone(
+    db: Database, refresh_db: Database, *, merchant_id: str, timezone: str
+) -> None:
     """
     Move a merchant to another time zone: every fact moves to its new local hour and day.
 
@@ -98,15 +102,22 @@ async def change_timezone(refresh_db: Database, *, merchant_id: str, timezone: s
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError):
         raise TimezoneUnknown("Use a name such as Africa/Dakar.", timezone=timezone[:64]) from None
+    await _begin_head(db, merchant_id)
     async with refresh_db.transaction("merchant.change_timezone") as tx:
         await tx.one(upkeep_store.LOCK_HEAD, merchant_id=merchant_id)
         await tx.run(upkeep_store.SET_TIMEZONE, merchant_id=merchant_id, timezone=timezone)
         await _refill(tx, merchant_id)
 
 
-async def _rebuild(tx: Tx, merchant_id: str) -> None:
-    await tx.one(upkeep_store.LOCK_HEAD, merchant_id=merchant_id)
-    await _refill(tx, merchant_id)
+async def _begin_head(db: Database, merchant_id: str) -> None:
+    """
+    Make sure there is a head to lock, which otherwise the first event makes.
+
+    Without it, a merchant's first batch could be counted beside a rebuilding. The
+    refresh role may not insert heads, so the worker's does.
+    """
+    async with db.transaction("merchant.begin_head") as tx:
+        await tx.run(upkeep_store.BEGIN_HEAD, merchant_id=merchant_id)
 
 
 async def _refill(tx: Tx, merchant_id: str) -> None:

@@ -175,6 +175,16 @@ READ_BACK = Query(
     row=EventsRow,
 )
 
+BEGIN_HEAD = Query(
+    """
+    /* merchant.begin_head */
+    insert into merchant.kpi_heads (merchant_id)
+    select merchant_id from merchant.merchant_dashboards where merchant_id = :merchant_id
+        on conflict do nothing
+    """,
+    row=Nothing,
+)
+
 LOCK_HEAD = Query(
     """
     /* merchant.lock_head */

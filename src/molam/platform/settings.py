@@ -123,6 +123,10 @@ class Settings:
         return self.jwt_public_key_url or f"{self.issuer}/.well-known/jwks.json"
 
     @property
+    def metrics_allowed(self) -> frozenset[str]:
+        return frozenset(each.strip() for each in self.molam_metrics_allow.split(","))
+
+    @property
     def database_dsn(self) -> str:
         assert self.database_url, "the embedded database fills this in before anybody asks"
         return self.database_url.reveal()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
 from typing import Any
 
@@ -10,6 +11,8 @@ import msgspec
 
 from molam.kernel.refusals import Outage
 from molam.platform.db.transaction import _UNREACHABLE, Database
+
+_INTEGER_DIGITS_MAX = 300
 
 
 class ProcessRole(Enum):
@@ -75,9 +78,22 @@ async def prepare_connection(connection: asyncpg.Connection[Any]) -> None:
         "jsonb",
         schema="pg_catalog",
         encoder=lambda value: b"\x01" + msgspec.json.encode(value),
-        decoder=lambda data: msgspec.json.decode(data[1:]),
+        decoder=_read_jsonb,
         format="binary",
     )
+
+
+def _read_jsonb(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data[1:])
+    except msgspec.ValidationError:
+        # A jsonb number may have more digits than msgspec reads. One row of somebody's
+        # metadata must not make every list that holds it unreadable.
+        return json.loads(data[1:], parse_int=_as_text)
+
+
+def _as_text(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _INTEGER_DIGITS_MAX else digits
 
 
 async def _keep(_connection: asyncpg.Connection[Any]) -> None:

@@ -39,8 +39,10 @@ def build_app(
     given, and each of theirs names a permission, so no route is without one.
     """
     assert all(isinstance(each, Routes) for each in routes), "build_app mounts Routes only"
-    allow = frozenset(each.strip() for each in settings.molam_metrics_allow.split(","))
-    internal = [_described_by(name, routes, site), health.health_routes(site, metrics_allow=allow)]
+    internal = [
+        _described_by(name, routes, site),
+        health.health_routes(site, metrics_allow=settings.metrics_allowed),
+    ]
     operations = [each for group in (*routes, *internal) for each in group.operations]
 
     app = FastAPI(

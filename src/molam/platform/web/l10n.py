@@ -113,13 +113,17 @@ class Formats:
         text: str = dates.format_skeleton("MMMd", value, locale=self.locale)
         return text
 
-    def day_range(self, first: date, last: date) -> str:
+    def day_range(self, first: date, last: date, this_year: int | None = None) -> str:
         """Write a span of days as briefly as it can be: ``11-31 oct.``"""
-        if (first.year, first.month) == (last.year, last.month):
-            return f"{first.day}{EN_DASH}{self.day_month(last)}"
-        if first.year == last.year:
-            return f"{self.day_month(first)} {EN_DASH} {self.day_month(last)}"
-        return f"{self.day(first)} {EN_DASH} {self.day(last)}"
+        if first.year != last.year:
+            return f"{self.day(first)} {EN_DASH} {self.day(last)}"
+        # The year goes without saying unless it is another than the reader's.
+        shown = self.day_month if this_year in {None, last.year} else self.day
+        if first == last:
+            return shown(first)
+        if first.month == last.month:
+            return f"{first.day}{EN_DASH}{shown(last)}"
+        return f"{self.day_month(first)} {EN_DASH} {shown(last)}"
 
     def month(self, value: date) -> str:
         """Write a month with its year: ``novembre 2026``."""

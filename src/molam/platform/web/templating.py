@@ -6,9 +6,7 @@ import functools
 import hashlib
 import re
 from datetime import date
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from babel.support import Translations
@@ -40,7 +38,7 @@ class Templates:
         self._packages = packages
         self._environments: dict[Language, Environment] = {}
 
-    def render(self, language: Language, name: str, /, **context: Any) -> str:
+    def render(self, language: Language, name: str, /, **context: object) -> str:
         """Render the template *name*, without anything that belongs to a request."""
         if language not in self._environments:
             self._environments[language] = _environment(self._packages, language)
@@ -51,9 +49,7 @@ class Templates:
         request: HTTPConnection,
         caller: Caller | None,
         name: str,
-        *,
-        status: int = HTTPStatus.OK,
-        **context: Any,
+        **context: object,
     ) -> HTMLResponse:
         """Render the template *name* as the answer to *request*."""
         language = language_of(request, caller)
@@ -67,7 +63,7 @@ class Templates:
             **context,
         )
         headers = {"Content-Language": language, "Vary": "Cookie, Accept-Language"}
-        return HTMLResponse(body, status_code=status, headers=headers)
+        return HTMLResponse(body, headers=headers)
 
 
 def language_of(request: HTTPConnection, caller: Caller | None) -> Language:
