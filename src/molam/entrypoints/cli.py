@@ -71,6 +71,9 @@ cli = DeferredGroup(
         "seed": Deferred("molam.entrypoints.seed", "Add the demo merchants and people."),
         "token": Deferred("molam.entrypoints.token", "Print a development access token."),
         "dsn": Deferred("molam.entrypoints.dsn", "Print the database URL."),
+        "dead-letters": Deferred(
+            "molam.entrypoints.dead_letters", "List or put back what could not be done."
+        ),
         "doctor": Deferred("molam.entrypoints.doctor", "Check every dependency and advise."),
     },
     "Molam Connect: payments of West African merchants, watched live.",

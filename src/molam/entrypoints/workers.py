@@ -7,6 +7,7 @@ import contextlib
 
 from molam.entrypoints.local import StartRefused
 from molam.kernel.clock import SystemClock
+from molam.ledger import jobs as ledger_jobs
 from molam.merchant import commands as merchant
 from molam.merchant import jobs as merchant_jobs
 from molam.payments import commands as payments
@@ -130,6 +131,7 @@ async def _do_jobs(
         dsn=settings.database_dsn,
         handlers=merchant_jobs.handlers(lambda: refresh_db),
         crons=[
+            *ledger_jobs.CRONS,
             *payments_jobs.CRONS,
             *merchant_jobs.crons(lambda: refresh_db, SystemClock()),
             jobs.Cron("platform.tidy", "29 * * * *", tidy),

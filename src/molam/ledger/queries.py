@@ -15,10 +15,6 @@ async def entries_of(tx: Tx, *, merchant_id: str, cause_ids: Sequence[str]) -> l
     return await tx.all(store.LIST_ENTRIES, merchant_id=merchant_id, cause_ids=list(cause_ids))
 
 
-async def accounts_of(tx: Tx, *, owner_id: str) -> list[store.AccountRow]:
-    return await tx.all(store.LIST_ACCOUNTS, owner_id=owner_id)
-
-
 async def rates_on(db: Database, on: date) -> model.Rates:
     """Read the rates in force on a day."""
     rows = await db.read(store.LIST_RATES, on=on)

@@ -24,14 +24,6 @@ class EntryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountRow:
-    id: str
-    kind: str
-    currency: str
-    balance: int
-
-
-@dataclass(frozen=True, slots=True)
 class RateRow:
     base_currency: str
     quote_currency: str
@@ -116,18 +108,6 @@ LIST_ENTRIES = Query(
      limit 200
     """,
     row=EntryRow,
-)
-
-LIST_ACCOUNTS = Query(
-    """
-    /* ledger.list_accounts */
-    select id, kind, currency, balance
-      from ledger.accounts
-     where owner_id = :owner_id
-     order by id
-     limit 100
-    """,
-    row=AccountRow,
 )
 
 LIST_RATES = Query(

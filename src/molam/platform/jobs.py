@@ -7,7 +7,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 import msgspec
@@ -170,6 +170,32 @@ _PURGE = Query(
 async def purge(tx: Tx, *, days: int) -> None:
     """Forget jobs that ended more than *days* ago. Those held are kept."""
     await tx.run(_PURGE, days=days)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    id: int
+    name: str
+    updated_at: datetime
+    attempts: int
+
+
+_LIST_HELD = Query(
+    """
+    /* jobs.list_held */
+    select id, entrypoint as name, updated as updated_at, attempts
+      from jobs.pgqueuer
+     where status = 'failed'
+     order by id desc
+     limit :limit
+    """,
+    row=HeldJob,
+)
+
+
+async def list_held(db: Database, *, limit: int) -> list[HeldJob]:
+    """List jobs that wait for a person, newest first."""
+    return await db.read(_LIST_HELD, limit=limit)
 
 
 _REQUEUE = Query(

@@ -109,25 +109,3 @@ END_GRANT = Query(
     """,
     row=Nothing,
 )
-
-FIND_PERSON = Query(
-    """
-    /* tenancy.find_person */
-    select id, name, email, locale from tenancy.people where id = :id
-    """,
-    row=PersonRow,
-)
-
-LIST_HOLDERS = Query(
-    """
-    /* tenancy.list_holders */
-    select id, person_id, role, merchant_id, granted_at
-      from tenancy.role_grants
-     where revoked_at is null
-       and (:role::text is null or role = :role)
-       and (:merchant_id::text is null or merchant_id = :merchant_id)
-     order by person_id, role
-     limit 1000
-    """,
-    row=GrantRow,
-)

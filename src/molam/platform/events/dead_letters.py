@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
 from molam.kernel.refusals import Kind, Refusal
-from molam.platform.db import Query, Tx
+from molam.platform.db import Database, Query, Tx
 from molam.platform.db.transaction import Nothing
 from molam.platform.events import metrics
 from molam.platform.events.log import LOG, Event, Message, publish
@@ -93,6 +94,34 @@ async def requeue_dead_letters(tx: Tx, ids: Sequence[int]) -> int:
     await publish(tx, [_event(letter) for letter in buried])
     await tx.run(_SET_REQUEUED, ids=[letter.id for letter in buried])
     return len(buried)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that *group* could not handle, newest first in lists."""
+
+    id: int
+    group: str
+    topic: str
+    failed_at: datetime
+    reason: str
+
+
+_LIST = Query(
+    """
+    /* events.list_dead_letters */
+    select id, "group", topic, failed_at, reason
+      from platform.dead_letters
+     where requeued_at is null
+     order by id desc
+     limit :limit
+    """,
+    row=DeadLetter,
+)
+
+
+async def list_dead_letters(db: Database, *, limit: int) -> list[DeadLetter]:
+    return await db.read(_LIST, limit=limit)
 
 
 class _Data(msgspec.Struct):

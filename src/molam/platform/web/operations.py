@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from molam.kernel.refusals import Outage, Refusal
 from molam.platform.telemetry import log
@@ -28,6 +28,7 @@ encode = msgspec.json.Encoder(decimal_format="number").encode
 
 _PATH_PARAMETER_LENGTH_MAX = 255
 _USER_AGENT_LENGTH_MAX = 256
+_TRY_AGAIN_LATER = 1013
 
 
 class Path:
@@ -208,15 +209,7 @@ class Socket:
         websocket = WebSocket(scope, receive, send)
         scope[OPERATION] = self._operation
         try:
-            check_path(websocket)
-            caller = await _admit(self._operation, websocket, self._authenticator)
-            if caller.via == "session":
-                # Cookies travel with any site's handshake, and CORS does not apply.
-                csrf.check_origin(websocket, public_origin=self._site.public_origin)
-            arguments: list[object] = []
-            if self._operation.query is not None:
-                raw = scope["query_string"]
-                arguments.append(wire.read_query(raw, self._operation.query, strict=True))
+            await self._answer(websocket)
         except (Refusal, Outage) as error:
             problem = problems.describe(
                 error,
@@ -224,6 +217,19 @@ class Socket:
                 locale=languages.preferred(websocket.headers),
             )
             log.info("refused", code=problem.code)
-            await websocket.send_denial_response(problems.response(problem))
-            return
+            if websocket.application_state is WebSocketState.CONNECTING:
+                await websocket.send_denial_response(problems.response(problem))
+            else:
+                await websocket.close(_TRY_AGAIN_LATER)
+
+    async def _answer(self, websocket: WebSocket) -> None:
+        check_path(websocket)
+        caller = await _admit(self._operation, websocket, self._authenticator)
+        if caller.via == "session":
+            # Cookies travel with any site's handshake, and CORS does not apply.
+            csrf.check_origin(websocket, public_origin=self._site.public_origin)
+        arguments: list[object] = []
+        if self._operation.query is not None:
+            raw = websocket.scope["query_string"]
+            arguments.append(wire.read_query(raw, self._operation.query, strict=True))
         await self._operation.endpoint(websocket, caller, *arguments)

@@ -25,7 +25,6 @@ Minor = Annotated[int, Meta(ge=0, le=MINOR_MAX, description="Minor units of the 
 # The length as well: in Python a "$" also matches before a final line break.
 CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217 code")]
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
-PageOffset = Annotated[int, Meta(ge=0, le=100_000)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset")]
 
 _YEARS = range(1900, 2200)
