@@ -62,6 +62,17 @@ async def test_a_correction_moves_only_the_difference(db: Database, worker_db: D
     ]
 
 
+async def test_a_second_correction_of_one_version_moves_money_of_its_own(
+    db: Database, worker_db: Database
+) -> None:
+    await a_merchant(db)
+    await take_in(worker_db, [succeeded("tx_1", amount=900, version=3)])
+
+    await take_in(worker_db, [succeeded("tx_1", amount=950, version=3)])
+
+    assert (await _balances(db))[AVAILABLE] == 950
+
+
 async def test_a_payment_that_fails_after_all_gives_everything_back(
     db: Database, worker_db: Database
 ) -> None:
@@ -147,6 +158,22 @@ async def test_a_payout_leaves_the_balance_and_returns_when_it_fails(
     assert await _balances(db) == {}
 
 
+@pytest.mark.parametrize(
+    ("topic", "first", "second"),
+    [("payout_created", "paid", "returned"), ("dispute_created", "escalated", "won")],
+)
+async def test_what_left_returns_even_if_nobody_told_of_its_beginning(
+    db: Database, worker_db: Database, topic: str, first: str, second: str
+) -> None:
+    # Without versions of their own, both are the second: only the state tells them apart.
+    await a_merchant(db)
+    await take_in(worker_db, [an_event(topic, id="x_1", amount=500, status=first)])
+
+    await take_in(worker_db, [an_event(topic, id="x_1", amount=500, status=second)])
+
+    assert await _balances(db) == {}
+
+
 async def test_the_same_ids_of_two_merchants_are_two_facts(
     db: Database, worker_db: Database
 ) -> None:
@@ -198,8 +225,11 @@ async def test_any_order_and_any_batching_ends_in_the_same_books(
         created("tx_2", amount=50),
         created("tx_2", amount=50, status="failed"),
         created("tx_3", amount=70),
-        an_event("dispute_created", id="dp_1", transaction_id="tx_1", amount=200),
-        an_event("dispute_created", id="dp_1", transaction_id="tx_1", amount=200, status="lost"),
+        an_event(
+            "dispute_created", id="dp_1", transaction_id="tx_1", amount=200, reason="duplicate"
+        ),
+        an_event("dispute_created", id="dp_1", amount=200, status="lost"),
+        an_event("payout_created", id="po_1", amount=100, occurred_at="2026-11-15T00:00:00Z"),
         an_event("payout_created", id="po_1", amount=100, status="in_transit"),
     ]
     endings = set()
@@ -224,6 +254,17 @@ async def test_any_order_and_any_batching_ends_in_the_same_books(
                 + await look(
                     db,
                     "select balance from ledger.accounts where owner_id = $1",
+                    f"merchant-{trial}",
+                )
+                + await look(
+                    db,
+                    "select id, state, reason, transaction_id, occurred_at from payments.disputes"
+                    " where merchant_id = $1",
+                    f"merchant-{trial}",
+                )
+                + await look(
+                    db,
+                    "select id, state, occurred_at from payments.payouts where merchant_id = $1",
                     f"merchant-{trial}",
                 )
             )

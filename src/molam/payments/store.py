@@ -202,15 +202,48 @@ SET_REFUNDED = Query(
     row=Nothing,
 )
 
+# Payouts and disputes keep one amount each, and post it to one account outside.
+_LATEST = """
+        select distinct on (merchant_id, id)
+               merchant_id, id, version, state, rank, amount, fee, currency, ledger_transfer_id,
+               min(occurred_at) over fact as first_at,
+               max(reason) over fact as reason,
+               max(original_id) over fact as original_id,
+               payments.merged(metadata) over fact as metadata
+          from payments.facts_in(:events::json) as f
+         where kind = '{kind}'
+        window fact as (partition by merchant_id, id)
+         order by merchant_id, id, version desc, rank desc, amount desc, fee desc, currency desc"""
+
+_MOVED = """
+    movement as (
+        select merchant_id, id, currency, step, max(occurred_at) as occurred_at,
+               sum(amount)::bigint as amount
+          from (select merchant_id, id, currency, step, occurred_at, posted_amount as amount
+                  from written
+                 union all
+                select b.merchant_id, b.id, b.currency, w.step, w.occurred_at, -b.posted_amount
+                  from before b join written w using (merchant_id, id)) as owed
+         group by merchant_id, id, currency, step
+        having sum(amount) <> 0
+    )
+    select (select count(*) from written) as rows,
+           (select json_agg(json_build_object(
+                       'id', md5(concat_ws('|', merchant_id, '{kind}', id, step, currency))::uuid,
+                       'source', case when amount > 0 then 'available' else '{outside}' end,
+                       'target', case when amount > 0 then '{outside}' else 'available' end,
+                       'amount', abs(amount), 'currency', currency, 'merchant_id', merchant_id,
+                       'cause', '{kind}', 'cause_id', id, 'occurred_at', occurred_at))
+              from movement)::text as transfers,
+           null::text as refunded,
+           (select array_agg(distinct merchant_id) from written) as merchants"""
+
 STORE_PAYOUTS = Query(
     """
     /* payments.store_payouts */
-    with latest as materialized (
-        select distinct on (merchant_id, id) f.*,
-               min(occurred_at) over (partition by merchant_id, id) as first_at
-          from payments.facts_in(:events::json) as f
-         where kind = 'payout'
-         order by merchant_id, id, version desc, rank desc, amount desc, fee desc, currency desc
+    with latest as materialized ("""
+    + _LATEST.replace("{kind}", "payout")
+    + """
     ),
     before as materialized (
         select p.merchant_id, p.id, p.currency, p.posted_amount
@@ -228,37 +261,28 @@ STORE_PAYOUTS = Query(
           left join before b on b.merchant_id = l.merchant_id and b.id = l.id
          order by l.merchant_id, l.id, b.id
             on conflict (merchant_id, id) do update
-           set state = excluded.state, amount = excluded.amount, currency = excluded.currency,
-               fee = excluded.fee, version = excluded.version, posted_amount = excluded.posted_amount,
-               metadata = p.metadata || excluded.metadata,
-               occurred_at = least(p.occurred_at, excluded.occurred_at), updated_at = now()
+           set (state, amount, currency, fee, version, posted_amount) = (
+                   select case when wins then excluded.state else p.state end,
+                          case when wins then excluded.amount else p.amount end,
+                          case when wins then excluded.currency else p.currency end,
+                          case when wins then excluded.fee else p.fee end,
+                          case when wins then excluded.version else p.version end,
+                          case when wins then excluded.posted_amount else p.posted_amount end
+                     from (select (excluded.version, payments.state_rank(excluded.state), excluded.amount,
+                                   excluded.fee, excluded.currency)
+                                > (p.version, payments.state_rank(p.state), p.amount, p.fee,
+                                   p.currency) as wins) as decided),
+               occurred_at = least(p.occurred_at, excluded.occurred_at),
+               metadata = excluded.metadata || p.metadata,
+               updated_at = now()
          where (excluded.version, payments.state_rank(excluded.state), excluded.amount, excluded.fee, excluded.currency)
              > (p.version, payments.state_rank(p.state), p.amount, p.fee, p.currency)
+            or excluded.occurred_at < p.occurred_at
+            or not p.metadata @> excluded.metadata
      returning merchant_id, id, currency, posted_amount, occurred_at,
                concat_ws('|', version, state, amount, fee, currency) as step
-    ),
-    movement as (
-        select merchant_id, id, currency, step, max(occurred_at) as occurred_at,
-               sum(amount)::bigint as amount
-          from (select merchant_id, id, currency, step, occurred_at, posted_amount as amount
-                  from written
-                 union all
-                select b.merchant_id, b.id, b.currency, w.step, w.occurred_at, -b.posted_amount
-                  from before b join written w using (merchant_id, id)) as owed
-         group by merchant_id, id, currency, step
-        having sum(amount) <> 0
-    )
-    select (select count(*) from written) as rows,
-           (select json_agg(json_build_object(
-                       'id', md5(concat_ws('|', merchant_id, 'payout', id, step, currency))::uuid,
-                       'source', case when amount > 0 then 'available' else 'payouts:sent' end,
-                       'target', case when amount > 0 then 'payouts:sent' else 'available' end,
-                       'amount', abs(amount), 'currency', currency, 'merchant_id', merchant_id,
-                       'cause', 'payout', 'cause_id', id, 'occurred_at', occurred_at))
-              from movement)::text as transfers,
-           null::text as refunded,
-           (select array_agg(distinct merchant_id) from written) as merchants
-    """,
+    ),"""
+    + _MOVED.replace("{kind}", "payout").replace("{outside}", "payouts:sent"),
     row=StoredRow,
 )
 
@@ -266,12 +290,9 @@ STORE_PAYOUTS = Query(
 STORE_DISPUTES = Query(
     """
     /* payments.store_disputes */
-    with latest as materialized (
-        select distinct on (merchant_id, id) f.*,
-               min(occurred_at) over (partition by merchant_id, id) as first_at
-          from payments.facts_in(:events::json) as f
-         where kind = 'dispute'
-         order by merchant_id, id, version desc, rank desc, amount desc, fee desc, currency desc
+    with latest as materialized ("""
+    + _LATEST.replace("{kind}", "dispute")
+    + """
     ),
     before as materialized (
         select d.merchant_id, d.id, d.currency, d.posted_amount
@@ -289,39 +310,31 @@ STORE_DISPUTES = Query(
           left join before b on b.merchant_id = l.merchant_id and b.id = l.id
          order by l.merchant_id, l.id, b.id
             on conflict (merchant_id, id) do update
-           set state = excluded.state, amount = excluded.amount, currency = excluded.currency,
-               version = excluded.version, posted_amount = excluded.posted_amount,
-               reason = coalesce(excluded.reason, d.reason),
-               transaction_id = coalesce(d.transaction_id, excluded.transaction_id),
-               metadata = d.metadata || excluded.metadata,
-               occurred_at = least(d.occurred_at, excluded.occurred_at), updated_at = now()
+           set (state, amount, currency, version, posted_amount) = (
+                   select case when wins then excluded.state else d.state end,
+                          case when wins then excluded.amount else d.amount end,
+                          case when wins then excluded.currency else d.currency end,
+                          case when wins then excluded.version else d.version end,
+                          case when wins then excluded.posted_amount else d.posted_amount end
+                     from (select (excluded.version, payments.state_rank(excluded.state), excluded.amount,
+                                   excluded.currency)
+                                > (d.version, payments.state_rank(d.state), d.amount,
+                                   d.currency) as wins) as decided),
+               occurred_at = least(d.occurred_at, excluded.occurred_at),
+               reason = greatest(d.reason, excluded.reason),
+               transaction_id = greatest(d.transaction_id, excluded.transaction_id),
+               metadata = excluded.metadata || d.metadata,
+               updated_at = now()
          where (excluded.version, payments.state_rank(excluded.state), excluded.amount, excluded.currency)
              > (d.version, payments.state_rank(d.state), d.amount, d.currency)
+            or excluded.occurred_at < d.occurred_at
+            or not d.metadata @> excluded.metadata
+            or (d.reason, d.transaction_id) is distinct from
+               (greatest(d.reason, excluded.reason), greatest(d.transaction_id, excluded.transaction_id))
      returning merchant_id, id, currency, posted_amount, occurred_at,
                concat_ws('|', version, state, amount, currency) as step
-    ),
-    movement as (
-        select merchant_id, id, currency, step, max(occurred_at) as occurred_at,
-               sum(amount)::bigint as amount
-          from (select merchant_id, id, currency, step, occurred_at, posted_amount as amount
-                  from written
-                 union all
-                select b.merchant_id, b.id, b.currency, w.step, w.occurred_at, -b.posted_amount
-                  from before b join written w using (merchant_id, id)) as owed
-         group by merchant_id, id, currency, step
-        having sum(amount) <> 0
-    )
-    select (select count(*) from written) as rows,
-           (select json_agg(json_build_object(
-                       'id', md5(concat_ws('|', merchant_id, 'dispute', id, step, currency))::uuid,
-                       'source', case when amount > 0 then 'available' else 'disputes:held' end,
-                       'target', case when amount > 0 then 'disputes:held' else 'available' end,
-                       'amount', abs(amount), 'currency', currency, 'merchant_id', merchant_id,
-                       'cause', 'dispute', 'cause_id', id, 'occurred_at', occurred_at))
-              from movement)::text as transfers,
-           null::text as refunded,
-           (select array_agg(distinct merchant_id) from written) as merchants
-    """,
+    ),"""
+    + _MOVED.replace("{kind}", "dispute").replace("{outside}", "disputes:held"),
     row=StoredRow,
 )
 
