@@ -42,8 +42,8 @@ PLAIN_STYLES = ("uplot/dist/uPlot.min.css",)
 # The elements and classes whose rules are kept from Tabler: its ground and its form
 # controls. Everything else in app.css is ours, so class names cannot collide.
 TABLER_USED = (
-    "html body main a b code pre kbd small h1 h2 p ul ol li dl dt dd table caption thead tbody tr th td "
-    "form label input select option button details summary dialog progress svg "
+    "html body main a b code pre kbd small h1 h2 p ul ol li dl dt dd table caption thead tbody tr "
+    "th td form label input select option button details summary dialog progress svg "
     "btn btn-primary form-control form-select form-label"
 )
 SCRIPTS = {

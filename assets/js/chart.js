@@ -64,7 +64,7 @@
       height: box.clientHeight,
       legend: { show: false },
       cursor: { y: false, points: { size: 8 }, drag: { x: false, y: false } },
-      scales: { x: { time: false }, y: { range: (u, low, high) => [Math.min(0, low), Math.max(1, high * 1.1)] } },
+      scales: { x: { time: false }, y: { range: (u, low, high) => [Math.min(0, low), high > 0 ? high * 1.1 : 1000] } },
       axes: [
         { stroke: muted, font, size: 32, grid: { show: false }, ticks: { show: false }, splits: every, values: (u, at) => at.map((index) => series.labels[index]) },
         { stroke: muted, font, size: 52, grid: { stroke: token('--line'), width: 1 }, ticks: { show: false }, values: (u, values) => values.map((value) => short.format(value)) },

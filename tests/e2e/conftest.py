@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    async_playwright,
+    expect,
+)
 from shop import ADMIN, Open, Product, type_password
 
 from molam.entrypoints.wiring import merchant_app
@@ -39,7 +46,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 HISTORY_DAYS = 3
-WAIT_MS = 10_000
+WAIT_MS = 20_000
 
 
 class _Server(uvicorn.Server):
@@ -51,6 +58,8 @@ class _Server(uvicorn.Server):
 
 @pytest.fixture(scope="session")
 async def playwright() -> AsyncIterator[Playwright]:
+    # A busy machine is slow, not wrong.
+    expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as started:
         yield started
 

@@ -95,6 +95,13 @@ def test_spans_of_days_are_brief(first: date, last: date, expected: str) -> None
     assert plain(FR.day_range(first, last)) == expected
 
 
+def test_a_span_of_another_year_names_it() -> None:
+    span = date(2025, 2, 9), date(2025, 12, 31)
+
+    assert plain(FR.day_range(*span, 2026)) == "9 févr. \u2013 31 déc. 2025"
+    assert plain(FR.day_range(*span, 2025)) == "9 févr. \u2013 31 déc."
+
+
 @pytest.mark.parametrize(
     ("typed", "code", "minor"),
     [
