@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from builders import a_merchant
 from click.testing import CliRunner
-from facts import created, look
 
+from builders import a_merchant
+from facts import created, look
 from molam.entrypoints import dead_letters
 from molam.platform.db import Database
 from molam.platform.events import Event, publish
