@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
 
+from molam.kernel.clock import Clock, SystemClock
 from molam.merchant import commands as merchant
 from molam.payments import commands as payments
 from molam.platform.db import Database, Tx
+from molam.platform.events.consumer import Consumer, Patience
+from molam.platform.events.postgres_source import PostgresSource
 
 MERCHANT = "merchant-123"
 
@@ -62,6 +66,19 @@ async def count(db: Database, events: Sequence[str], *, imported: bool = False) 
 async def both(db: Database, events: Sequence[str]) -> None:
     await take_in(db, events)
     await count(db, events)
+
+
+async def drain(db: Database, clock: Clock | None = None, *, batch_max: int = 500) -> int:
+    """Let intake and the KPI worker read the log to its end; return how many events they read."""
+    worker = merchant.KpiWorker(clock or SystemClock())
+    read = 0
+    for group, handle in (("intake", payments.store_events), ("kpi", worker.handle)):
+        consumer = Consumer(group, merchant.TOPICS, handle, batch_max)
+        source = PostgresSource(db, consumer, asyncio.Event())
+        await source.open()
+        while moved := await source.step(Patience()):
+            read += moved
+    return read
 
 
 async def rows(tx: Tx, sql: str, *arguments: object) -> list[tuple[Any, ...]]:

@@ -11,7 +11,8 @@ from molam.entrypoints.local import StartRefused, database, read_settings
 from molam.kernel.clock import SystemClock
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
-from molam.simulator.seed import HISTORY_DAYS, backfill, seed_demo
+from molam.simulator.profiles import HISTORY_DAYS
+from molam.simulator.seed import backfill, seed_demo
 
 
 @click.command("seed")

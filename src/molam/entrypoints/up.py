@@ -29,6 +29,7 @@ from molam.entrypoints.tree import Child, Signals, Tree
 from molam.platform.db.migrations import migrate
 from molam.platform.embedded import EmbeddedPostgres
 from molam.platform.settings import Settings
+from molam.simulator.profiles import HISTORY_DAYS
 
 # Where each worker serves its metrics.
 WORKER_PORTS = {"kpi": 3011, "intake": 3012, "jobs": 3013, "relay": 3014}
@@ -39,7 +40,14 @@ _REVIVALS_MAX = 5
 
 @click.command("up")
 @click.option("--no-traffic", is_flag=True, help="Without the simulated wallets.")
-def command(*, no_traffic: bool) -> None:
+@click.option(
+    "--days",
+    type=click.IntRange(0, 730),
+    default=HISTORY_DAYS,
+    show_default=True,
+    help="How much history the demo begins with.",
+)
+def command(*, no_traffic: bool, days: int) -> None:
     """
     Start the database, every service and worker, and simulated traffic.
 
@@ -64,7 +72,8 @@ def command(*, no_traffic: bool) -> None:
                 complete = asyncio.run(prepared(server, settings))
             tree = Tree(settings.molam_home.absolute() / "logs", _environment(complete))
             _say("Preparing the demo ...")
-            if tree.run("seed", "seed", "--history") != 0:
+            history = ("--history", "--days", str(days)) if days else ()
+            if tree.run("seed", "seed", *history) != 0:
                 raise StartRefused(f"the demo could not be prepared: see {tree.log_of('seed')}")
             _say("Counting what waits in the event log ...")
             if tree.run("catch-up", "worker", "--until-idle") != 0:

@@ -23,7 +23,7 @@ class UnknownCurrency(Refusal):
 
 
 # Exponents are ISO 4217's: the CFA and Guinean francs have no minor unit. The
-# same pairs are rows of ledger.currencies, which every money column references;
+# same pairs are rows of tenancy.currencies, which every money column references;
 # a house test compares the two.
 CURRENCIES = MappingProxyType(
     {

@@ -23,7 +23,8 @@ from molam.payments import queries as payments
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Caller, CursorRefused, Permission, Routes
 from molam.platform.web.preferences import local_path
-from molam.platform.web.templating import Templates, dom_id
+from molam.platform.web.templating import Templates, dom_id, language_of
+from molam.sira import sentences
 
 routes = Routes()
 TEMPLATES = Templates("molam.merchant")
@@ -210,6 +211,13 @@ async def alerts(request: Request, caller: Caller, query: AlertsQuery) -> Respon
     """List the alerts that wait for somebody, or all of them."""
     db, merchant_id = request.app.state.db, caller.merchant
     everything = query.status == "all"
+    rows = await queries.alerts(
+        db,
+        merchant_id=merchant_id,
+        status=None if everything else "active",
+        limit=ALERTS_LISTED,
+    )
+    language = language_of(request, caller)
     return await _page(
         request,
         caller,
@@ -219,12 +227,10 @@ async def alerts(request: Request, caller: Caller, query: AlertsQuery) -> Respon
         newest=await newest_alert(db, merchant_id),
         everything=everything,
         may_acknowledge=may(caller, permissions.ACKNOWLEDGE_ALERTS),
-        alerts=await queries.alerts(
-            db,
-            merchant_id=merchant_id,
-            status=None if everything else "active",
-            limit=ALERTS_LISTED,
-        ),
+        alerts=rows,
+        explained={
+            row.id: sentences.explain_stored(row.facts, language) or row.description for row in rows
+        },
     )
 
 

@@ -135,6 +135,8 @@ class Settings:
 # Variables that belong to the tooling around the product, not to Settings.
 _NOT_SETTINGS = frozenset({"MOLAM_REQUIRE_BROWSER", "MOLAM_TEST_DATABASE_URL"})
 
+SECRET_LENGTH_MIN = 16
+
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -179,14 +181,20 @@ def _check(settings: Settings) -> None:
         raise SettingsRefused("MOLAM_DB_CONNECTIONS_MAX is between 1 and 200")
     if settings.log_level not in _LOG_LEVELS:
         raise SettingsRefused(f"LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}")
+    if settings.molam_secret_key and len(settings.molam_secret_key.reveal()) < SECRET_LENGTH_MIN:
+        raise SettingsRefused(f"MOLAM_SECRET_KEY needs at least {SECRET_LENGTH_MIN} characters")
     if settings.refund_approval_threshold < 0:
         raise SettingsRefused("REFUND_APPROVAL_THRESHOLD cannot be negative")
     if settings.is_production:
-        for name in ("database_url", "jwt_public_key_url", "jwt_issuer", "molam_secret_key"):
-            if not getattr(settings, name):
-                raise SettingsRefused(f"{name.upper()} is required when MOLAM_ENV=production")
-        if settings.jwt_issuer.startswith(("http://localhost", "http://127.")):
-            raise SettingsRefused("JWT_ISSUER is the development issuer; production needs its own")
+        _check_production(settings)
+
+
+def _check_production(settings: Settings) -> None:
+    for name in ("database_url", "jwt_public_key_url", "jwt_issuer", "molam_secret_key"):
+        if not getattr(settings, name):
+            raise SettingsRefused(f"{name.upper()} is required when MOLAM_ENV=production")
+    if settings.jwt_issuer.startswith(("http://localhost", "http://127.")):
+        raise SettingsRefused("JWT_ISSUER is the development issuer; production needs its own")
 
 
 def _from_file(given: Mapping[str, str], name: str) -> str:

@@ -66,6 +66,10 @@ class ProofForm(msgspec.Struct, forbid_unknown_fields=True):
     otp: Annotated[str, Meta(max_length=16)] = ""
 
 
+class HomeQuery(msgspec.Struct, forbid_unknown_fields=True):
+    ui_locales: str = ""
+
+
 class LogoutQuery(msgspec.Struct, forbid_unknown_fields=True):
     client_id: str = ""
     post_logout_redirect_uri: str = ""
@@ -149,6 +153,7 @@ class DevelopmentIssuer:
         routes = Routes()
         routes.get("/.well-known/openid-configuration", needs=PUBLIC)(self.discovery)
         routes.get("/.well-known/jwks.json", needs=PUBLIC)(self.jwks)
+        routes.get("/", needs=PUBLIC, page=True, query=HomeQuery)(self.home)
         routes.get("/authorize", needs=PUBLIC, page=True)(self.authorize)
         prove = routes.post("/authorize", needs=PUBLIC, page=True, form=True, body=ProofForm)
         prove(self.prove)
@@ -190,6 +195,17 @@ class DevelopmentIssuer:
             issuer_pages.STYLESHEET,
             media_type="text/css",
             headers={"Cache-Control": "public, max-age=300"},
+        )
+
+    async def home(self, request: Request, _caller: Caller, query: HomeQuery) -> Response:
+        """List the demo people, and lead to where one signs in."""
+        wanted = query.ui_locales or languages.preferred(request.headers)
+        return HTMLResponse(
+            issuer_pages.home_page(
+                locale=languages.known(wanted),
+                people=await issuer_store.list_holders(request.app.state.db),
+                sign_in_url=self._settings.merchant_url,
+            )
         )
 
     async def authorize(self, request: Request, _caller: Caller) -> Response:

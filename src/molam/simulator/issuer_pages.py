@@ -59,17 +59,25 @@ _ENVIRONMENT = Environment(
 def password_page(
     *, locale: str, people: Sequence[Holder], error: str = "", login: str = "", here: str
 ) -> str:
-    groups: dict[str, list[Holder]] = {}
-    for person in people:
-        groups.setdefault(person.merchant_name or WORDS[locale].platform, []).append(person)
     return _ENVIRONMENT.get_template("identity_password.html").render(
         words=WORDS[locale],
         locale=locale,
-        groups=groups,
+        groups=_groups(people, locale),
         error=error,
         login=login,
         demo_password=DEMO_PASSWORD,
         switch=_switch(here, locale),
+    )
+
+
+def home_page(*, locale: str, people: Sequence[Holder], sign_in_url: str) -> str:
+    return _ENVIRONMENT.get_template("identity_home.html").render(
+        words=WORDS[locale],
+        locale=locale,
+        groups=_groups(people, locale),
+        demo_password=DEMO_PASSWORD,
+        sign_in_url=sign_in_url,
+        switch=_switch("", locale),
     )
 
 
@@ -89,6 +97,13 @@ def notice_page(*, locale: str, title: str, intro: str) -> str:
     return _ENVIRONMENT.get_template("identity_notice.html").render(
         words=WORDS[locale], locale=locale, title=title, intro=intro, switch=""
     )
+
+
+def _groups(people: Sequence[Holder], locale: str) -> dict[str, list[Holder]]:
+    groups: dict[str, list[Holder]] = {}
+    for person in people:
+        groups.setdefault(person.merchant_name or WORDS[locale].platform, []).append(person)
+    return groups
 
 
 def _switch(here: str, locale: str) -> str:

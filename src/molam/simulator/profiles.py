@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+HISTORY_DAYS = 45
+"""How much the demo looks back on: a month, and the month before it to compare with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:

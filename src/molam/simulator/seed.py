@@ -13,14 +13,13 @@ from molam.platform.db import Database, Tx
 from molam.platform.events import Event, cloud_event, publish
 from molam.simulator import store
 from molam.simulator.people import DEMO_PEOPLE, Person
-from molam.simulator.profiles import PROFILES, SANDAGA, Profile
+from molam.simulator.profiles import HISTORY_DAYS, PROFILES, SANDAGA, Profile
 from molam.simulator.traffic import Happening, transactions
 from molam.tenancy import commands as tenancy
 from molam.tenancy.store import GrantRow, MerchantRow, PersonRow
 
 SEED = 20_260
 """The demo's traffic; another number is another year in the same shops."""
-HISTORY_DAYS = 45
 BATCH = 500
 SOURCE = "/molam/simulator"
 _EXAMPLES = "/molam/examples"
