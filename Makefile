@@ -31,10 +31,12 @@ assets: $(VENV)/.runs  ## Build what browsers get, if its sources changed
 	@$(BIN)/python assets/build.py
 
 bench: $(VENV)/.tests assets  ## Measure each figure of the README: ours, the limit, the ratio
-	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	@failed=0; for script in benchmarks/bench_*.py; do echo "== $$script"; \
+	  $(BIN)/python $$script $(ARGS) || failed=1; done; exit $$failed
 
 prove: $(VENV)/.tests assets  ## The long proofs: kills and schedules by the thousand; prints seeds
-	@for script in benchmarks/prove_*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	@failed=0; for script in benchmarks/prove_*.py; do echo "== $$script"; \
+	  $(BIN)/python $$script $(ARGS) || failed=1; done; exit $$failed
 
 # --- what the targets above need ---
 

@@ -24,6 +24,7 @@ from molam.merchant import kpi_store
 from molam.payments import commands as payments
 from molam.payments import store as payments_store
 from molam.platform.db import Database, ProcessRole, Query, open_database
+from molam.platform.embedded import EmbeddedPostgres
 from molam.platform.events import Consumer, Event, publish
 from molam.platform.events.bell import Bell
 from molam.platform.events.consumer import Patience
@@ -35,14 +36,14 @@ CLEAR_INTAKE = "truncate payments.wallet_transactions, payments.payouts, payment
 PROGRESS = "update platform.consumer_progress set pos = pos + 500 where \"group\" = 'limit' and part = {part};"
 
 
-async def main() -> None:
+async def main(embedded: EmbeddedPostgres) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=40_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--merchants", type=int, default=200)
     given = parser.parse_args()
 
-    async with bench.stage(EMBEDDED) as stage:
+    async with bench.stage(embedded) as stage:
         owner = await asyncpg.connect(stage.dsn)
         merchants = await bench.add_merchants(owner, given.merchants)
         told = bench.events(given.events, merchants)
@@ -207,5 +208,5 @@ async def _intake_script(stage, owner, batches) -> Path:
 
 
 if __name__ == "__main__":
-    with bench.server() as EMBEDDED:
-        asyncio.run(main())
+    with bench.server() as running:
+        asyncio.run(main(running))

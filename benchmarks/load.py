@@ -1,10 +1,11 @@
-"""A small closed-loop HTTP client: some connections, one request after another on each."""
+"""A small HTTP client: requests one after another on some connections, and live streams."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -52,3 +53,21 @@ async def until_it_answers(url: str, *, seconds: float = 30) -> None:
             await asyncio.sleep(0.1)
         else:
             return
+
+
+async def listen(url: str, *, token: str, hear: Callable[[bytes, float], None]) -> None:
+    """Hold a live stream open until cancelled; give each frame with the moment it came."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(
+        f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"Authorization: Bearer {token}\r\nAccept: text/event-stream\r\n\r\n".encode()
+    )
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), (head, await reader.read(400))
+        while True:
+            length = int(await reader.readuntil(b"\r\n"), 16)
+            hear(await reader.readexactly(length + 2), time.perf_counter())
+    finally:
+        writer.close()

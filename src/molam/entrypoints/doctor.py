@@ -133,7 +133,7 @@ async def _migrations(settings: Settings) -> AsyncIterator[Finding]:
         missing = await migrations.pending(settings.database_dsn, migrations_folder())
     except migrations.MigrationRefused as error:
         yield Finding("migrations", Level.FAIL, str(error))
-    except (OSError, asyncpg.PostgresError):
+    except (Outage, asyncpg.PostgresError):
         return  # The database check has said so.
     else:
         if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -25,6 +26,9 @@ from molam.platform.web.templating import problem_page
 from molam.tenancy import queries as tenancy
 
 CHANNELS = frozenset({"kpi", "transactions"})
+QUARTER_S = 15 * 60.0
+# The cache goes by the database's clock, which may be a little behind ours.
+CLOCKS_DIFFER_S = 2.0
 
 
 def merchant_app(settings: Settings) -> FastAPI:
@@ -103,6 +107,7 @@ def _lifespan(
             "transactions": lambda merchant_id: hub.tell("transactions", merchant_id),
             "directory": directory_changed,
         }
+        turning = asyncio.create_task(_turn_days(hub), name="days")
         async with (
             client,
             listening(
@@ -110,9 +115,23 @@ def _lifespan(
             ),
         ):
             yield
+        turning.cancel()
         await app.state.db.close()
 
     return lifespan
+
+
+async def _turn_days(hub: Hub) -> None:
+    """
+    Have everything that is open rendered anew after each quarter of an hour.
+
+    Somewhere a day may just have ended, and where nothing is sold at night no event
+    would say so. Every time zone's midnight falls on a quarter.
+    """
+    while True:
+        now_s = SystemClock().now().timestamp()
+        await asyncio.sleep(QUARTER_S - now_s % QUARTER_S + CLOCKS_DIFFER_S)
+        hub.tell_all()
 
 
 def secret_key(settings: Settings) -> Secret:

@@ -97,7 +97,8 @@ READ_HEAD = Query(
 
 # Sums and head are read by one statement, hence at one instant: if the worker
 # commits in between, the head it left behind is not the one stored here. An
-# older computation never replaces a newer one.
+# older computation never replaces a newer one. Periods without a name are kept while
+# they are few, since there are as many as somebody cares to ask for.
 COMPUTE_CACHE = Query(
     """
     /* merchant.compute_cache */
@@ -149,6 +150,9 @@ COMPUTE_CACHE = Query(
                previous_numerator, previous_denominator, :from_day, :to_day, :previous_from_day,
                :previous_to_day, :valid_until, head.version
           from figures, head
+         where :period not like 'custom:%'
+            or (select count(*) from merchant.merchant_kpis_cache
+                 where merchant_id = :merchant_id and period like 'custom:%') < 1000
          order by kpi_key
             on conflict (merchant_id, period, kpi_key, currency) do update
            set value = excluded.value, usd_rate = excluded.usd_rate,

@@ -183,7 +183,7 @@ def _faults(event: CloudEvent) -> Iterator[str]:
         yield "a number of its metadata is too large or too small"
 
 
-def _is_storable(value: Any) -> bool:
+def _is_storable(value: object) -> bool:
     match value:
         case Decimal():
             return abs(value.adjusted()) <= METADATA_EXPONENT_MAX

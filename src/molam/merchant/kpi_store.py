@@ -70,8 +70,10 @@ TOUCH_HEADS = Query(
 
 # One statement counts a batch: newest state of each fact, what that moves, the
 # hours, days and methods it moves in, and the cached figures that cover them.
-# A cached row is brought along only if it was exact before this batch (as_of);
-# any other is left stale, and whoever reads it next computes it anew.
+# A cached row is brought along only if it was exact before this batch (as_of) and
+# its period has a name; any other is left stale, and whoever reads it next computes
+# it anew. There are as many custom periods as somebody cares to ask for: with 2,000
+# of them in the cache, one event took 20 s.
 COUNT_FACTS = Query(
     """
     /* merchant.count_facts */
@@ -204,6 +206,7 @@ COUNT_FACTS = Query(
           from merchant.merchant_kpis_cache c
           join heads h on h.merchant_id = c.merchant_id and c.as_of = h.version - 1
          where c.kpi_key = 'sales'
+           and c.period not like 'custom:%'
     ),
     now_sums as (
         select c.merchant_id, c.period, c.currency, """

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 class SettingsRefused(Exception):
@@ -183,10 +184,27 @@ def _check(settings: Settings) -> None:
         raise SettingsRefused(f"LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}")
     if settings.molam_secret_key and len(settings.molam_secret_key.reveal()) < SECRET_LENGTH_MIN:
         raise SettingsRefused(f"MOLAM_SECRET_KEY needs at least {SECRET_LENGTH_MIN} characters")
+    for name in ("database_url", "molam_refresh_database_url"):
+        _check_url(name.upper(), getattr(settings, name).reveal())
     if settings.refund_approval_threshold < 0:
         raise SettingsRefused("REFUND_APPROVAL_THRESHOLD cannot be negative")
     if settings.is_production:
         _check_production(settings)
+
+
+def _check_url(name: str, url: str) -> None:
+    """Refuse what is no address of a PostgreSQL, without repeating it: it holds a password."""
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in {"postgresql", "postgres"}
+        # Several hosts are allowed, each with a port of its own.
+        is_one = is_one and ("," in parts.netloc or parts.port != 0)
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise SettingsRefused(f"{name} is not like postgresql://user:password@host:5432/database")
 
 
 def _check_production(settings: Settings) -> None:

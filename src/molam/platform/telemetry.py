@@ -124,9 +124,16 @@ def configure_logging(service: str, *, level: str = "info", stream: TextIO | Non
         library.propagate = True
     # Ours is written at debug level by the edge; uvicorn's would show query strings.
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     # These write whole URLs, and sign-in codes travel in URLs.
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # uvicorn writes this, as an error, of each WebSocket handshake that was refused
+    # as it should be; anybody could fill the log with it.
+    return record.msg != "ASGI callable returned without completing handshake."
 
 
 def is_debugging() -> bool:

@@ -61,10 +61,7 @@ async def migrate(dsn: str, folder: Path) -> list[str]:
             the applied head, or the database is newer than this code.
         Outage: PostgreSQL cannot be reached.
     """
-    try:
-        connection = await asyncpg.connect(dsn, timeout=10)
-    except _UNREACHABLE as error:
-        raise Outage("database") from error
+    connection = await _connected(dsn)
     try:
         # Never wait inside pg_advisory_lock(): the waiting statement holds a
         # snapshot, and CREATE INDEX CONCURRENTLY of the holder waits for it.
@@ -76,14 +73,27 @@ async def migrate(dsn: str, folder: Path) -> list[str]:
 
 
 async def pending(dsn: str, folder: Path) -> list[str]:
-    """Return the names `migrate` would apply, applying nothing."""
-    connection = await asyncpg.connect(dsn, timeout=10)
+    """
+    Return the names `migrate` would apply, applying nothing.
+
+    Raises:
+        MigrationRefused: the database does not fit this release.
+        Outage: PostgreSQL cannot be reached.
+    """
+    connection = await _connected(dsn)
     try:
         if await connection.fetchval("select to_regclass('public.schema_migrations')") is None:
             return [migration.name for migration in load(folder)]
         return [m.name for m in _missing(await _applied(connection), load(folder))]
     finally:
         await connection.close()
+
+
+async def _connected(dsn: str) -> asyncpg.Connection[Any]:
+    try:
+        return await asyncpg.connect(dsn, timeout=10)
+    except _UNREACHABLE as error:
+        raise Outage("database") from error
 
 
 async def _apply(connection: asyncpg.Connection[Any], files: list[Migration]) -> list[str]:

@@ -34,7 +34,7 @@ class _Row:
     payload: str
 
 
-# One statement claims a part that has something to read, and reads it. Claiming is
+# One statement claims parts that have something to read, and reads them. Claiming is
 # both work sharing and fencing: a part whose row another worker has locked is skipped.
 # See Note [The horizon] in log.py.
 _READ_NEXT = Query(
@@ -63,7 +63,7 @@ _READ_NEXT = Query(
                   and (e.xid, e.id) > (p.xid, p.pos)
                   and e.xid < horizon.xid)
          order by random()
-         limit 1
+         limit :parts_max
            for update of p skip locked
     ), owned as materialized (
         select part, xid, pos, pg_advisory_xact_lock(:lock, part::int) from claimed
@@ -81,7 +81,7 @@ _READ_NEXT = Query(
               and (e.xid, e.id) > (o.xid, o.pos)
               and e.xid < horizon.xid
             order by e.xid, e.id
-            limit :batch_max) as e
+            limit :part_events_max) as e
      order by e.xid, e.id
     """,
     row=_Row,
@@ -131,9 +131,9 @@ _LAG = Query(
 )
 
 
-async def read_next(tx: Tx, consumer: Consumer) -> list[Message]:
+async def read_next(tx: Tx, consumer: Consumer, *, parts_max: int = 1) -> list[Message]:
     """
-    Claim a part that has something for *consumer*, and read it in order.
+    Claim parts that have something for *consumer*, and read them in order.
 
     The claim lasts as long as *tx*. Events of other topics are read too, but not
     their payloads: the position must pass them, or they would be read for ever.
@@ -143,10 +143,11 @@ async def read_next(tx: Tx, consumer: Consumer) -> list[Message]:
         group=consumer.group,
         topics=list(consumer.topics),
         lock=lock_key(consumer.group),
-        batch_max=consumer.batch_max,
+        parts_max=parts_max,
+        part_events_max=consumer.batch_max // parts_max,
     )
     messages = []
-    before = (rows[0].old_xid, rows[0].old_pos) if rows else (0, 0)
+    before: dict[int, tuple[int, int]] = {}
     for row in rows:
         messages.append(
             Message(
@@ -154,13 +155,13 @@ async def read_next(tx: Tx, consumer: Consumer) -> list[Message]:
                 part=row.part,
                 xid=row.xid,
                 pos=row.id,
-                before=before,
+                before=before.get(row.part, (row.old_xid, row.old_pos)),
                 lane=row.part,
                 payload=row.payload,
                 is_wanted=row.is_wanted,
             )
         )
-        before = (row.xid, row.id)
+        before[row.part] = (row.xid, row.id)
     return messages
 
 
@@ -172,6 +173,7 @@ class PostgresSource:
         self._consumer = consumer
         self._rung = rung
         self._delay_s = POLL_MIN_S
+        self._is_behind = False
 
     async def open(self) -> None:
         async with self._db.transaction(f"events.{self._consumer.group}.begin") as tx:
@@ -179,15 +181,20 @@ class PostgresSource:
 
     async def step(self, patience: Patience) -> int:
         """
-        Apply the next batch of any part that has one, and return its size.
+        Apply the next batch, and return its size.
+
+        A reader that keeps up takes all parts at once, since each batch has its
+        price. One that is behind takes one, and leaves the others to its fellows.
 
         Raises:
             Fenced: another worker was faster. Nothing happened; go on.
         """
         messages: list[Message] = []
+        parts_max = 1 if self._is_behind else min(PARTS, self._consumer.batch_max)
         try:
             async with self._db.transaction(f"events.{self._consumer.group}") as tx:
-                messages = await read_next(tx, self._consumer)
+                messages = await read_next(tx, self._consumer, parts_max=parts_max)
+                self._is_behind = len(messages) >= self._consumer.batch_max // parts_max
                 if not messages:
                     return 0
                 await apply(tx, self._consumer, messages)

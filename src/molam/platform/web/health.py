@@ -100,7 +100,7 @@ def migrations_applied(dsn: str, folder: Path) -> Callable[[], Awaitable[bool]]:
         nonlocal done
         try:
             done = done or not await migrations.pending(dsn, folder)
-        except (OSError, migrations.MigrationRefused):
+        except migrations.MigrationRefused:
             return False
         return done
 
