@@ -98,7 +98,7 @@ async def shop() -> AsyncIterator[httpx2.AsyncClient]:
         authenticator=nobody,
         settings=Settings(),
         lifespan=lifespan,
-        site=Site(metrics_prefix="molam_shop"),
+        site=Site(metrics_prefix="shop"),
     )
     async with in_process(app) as client:
         yield client
@@ -444,7 +444,7 @@ def test_only_routes_can_be_mounted():
             authenticator=nobody,
             settings=Settings(),
             lifespan=lifespan,
-            site=Site(metrics_prefix="molam_shop"),
+            site=Site(metrics_prefix="shop"),
         )
 
 
@@ -454,7 +454,7 @@ async def test_metrics_are_for_the_allowed_addresses_only(shop: httpx2.AsyncClie
     seen = await shop.get("/metrics")
     proxied = await shop.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"})
 
-    assert 'molam_shop_requests_total{method="GET",route="/orders",status="200"}' in seen.text
+    assert 'shop_requests_total{method="GET",route="/orders",status="200"}' in seen.text
     assert "merchant_id" not in seen.text
     assert proxied.status_code == 403
 
@@ -469,7 +469,7 @@ async def test_ready_says_what_is_missing():
         authenticator=nobody,
         settings=Settings(),
         lifespan=lifespan,
-        site=Site(metrics_prefix="molam_shop", ready={"database": broken}),
+        site=Site(metrics_prefix="shop", ready={"database": broken}),
     )
     async with in_process(app) as client:
         answer = await client.get("/ready")
