@@ -23,6 +23,7 @@ from molam.merchant.pages import (
     read_overview,
 )
 from molam.payments import queries as payments
+from molam.payments.list_store import TransactionRow
 from molam.platform.web import Caller, Routes, sse
 from molam.platform.web.l10n import Language
 from molam.platform.web.templating import language_of
@@ -132,6 +133,7 @@ class LiveOverview:
         self._view = view
         self._shown: Snapshot | None = None
         self._last: tuple[Overview, dict[str, str]] | None = None
+        self._rows: tuple[tuple[str, list[TransactionRow]], dict[str, str]] | None = None
 
     def joined(self) -> None:
         """Send everything next time: a page opened that may be older than its stream."""
@@ -160,9 +162,17 @@ class LiveOverview:
             )
             self._last = replace(self._last[0], latest=page.rows), self._last[1]
         found, regions = self._last
-        latest = _regions(TEMPLATES.render(language, "_live_latest.html", view=found))
+        latest = self._latest(found)
         before, self._shown = self._shown, _snapshot(found, regions | latest)
         return messages(before, self._shown)
+
+    def _latest(self, found: Overview) -> dict[str, str]:
+        """Write the latest transactions, unless they are those already written."""
+        shown = found.timezone, found.latest
+        if self._rows is None or self._rows[0] != shown:
+            html = TEMPLATES.render(self._view.language, "_live_latest.html", view=found)
+            self._rows = shown, _regions(html)
+        return self._rows[1]
 
 
 # Held weakly: a view lives as long as the hub renders it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ _TYPED = re.compile(
 _SPACES = str.maketrans(dict.fromkeys("\u0020\u00a0\u202f\u2009", ""))
 
 
+# A live page is written again and again, and little of it changes: most amounts
+# and dates have been written before. There are two instances, one a language.
+_remembered = functools.lru_cache(maxsize=4096)
+
+
 @dataclass(frozen=True, slots=True)
 class Formats:
     """The template filters of one language."""
@@ -51,6 +57,7 @@ class Formats:
     def locale(self) -> Locale:
         return _LOCALES[self.language]
 
+    @_remembered
     def number(self, value: Decimal | float, decimals: int = 0) -> str:
         """Write *value* with grouped thousands and exactly *decimals* decimals."""
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
@@ -59,11 +66,13 @@ class Formats:
         )
         return MINUS + text if value < 0 else text
 
+    @_remembered
     def money(self, minor: int, code: str) -> str:
         """Write an amount with its currency: ``12 500 F CFA``, ``GH₵125.00``."""
         before, digits, after = self._parts(minor, currency(code))
         return before + digits + after
 
+    @_remembered
     def money_markup(self, minor: int, code: str) -> Markup:
         """Write an amount as `money` does, its currency in an element that styles may shrink."""
         before, digits, after = self._parts(minor, currency(code))
@@ -78,6 +87,7 @@ class Formats:
             + (small.format(suffix) if suffix else "")
         )
 
+    @_remembered
     def money_short(self, minor: int, code: str) -> str:
         """Write an amount to three figures or so: ``12,5 M F CFA``."""
         unit = currency(code)
@@ -89,6 +99,7 @@ class Formats:
         )
         return self._around(digits, unit, negative=minor < 0)
 
+    @_remembered
     def symbol(self, code: str) -> str:
         """Name a currency as people do: ``F CFA``, ``₦``."""
         return _SYMBOLS.get(code) or str(numbers.get_currency_symbol(code, locale=self.locale))
@@ -103,11 +114,13 @@ class Formats:
         hundredths = (fraction * 100).quantize(Decimal("0.1"))
         return ("+" if hundredths > 0 else "") + self.percent(hundredths)
 
+    @_remembered
     def day(self, value: date, style: str = "medium") -> str:
         """Write a date: ``21 nov. 2026``, or with *style* ``short``, ``long``, ``full``."""
         text: str = dates.format_date(value, style, locale=self.locale)
         return text
 
+    @_remembered
     def day_month(self, value: date) -> str:
         """Write a date whose year is plain from the page: ``21 nov.``"""
         text: str = dates.format_skeleton("MMMd", value, locale=self.locale)
@@ -134,6 +147,7 @@ class Formats:
         """Write the hour of a value that is already local: ``18:00``."""
         return value.strftime("%H:%M")
 
+    @_remembered
     def instant(self, value: Instant, timezone: str, style: str = "moment") -> Markup:
         """
         Write an instant in *timezone*, with the UTC instant on hover.
