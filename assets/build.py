@@ -1,5 +1,5 @@
 """
-Build what browsers get: one style sheet, two scripts, the icons used, the catalogues.
+Build what browsers get: style sheets, scripts, the icons used, the catalogues.
 
 Run as ``python assets/build.py``. Everything it writes is git-ignored. It does
 nothing when nothing it reads has changed since the last run.
@@ -37,7 +37,10 @@ INSTALLED = MODULES / ".molam-lock"
 
 # What each built file is made of, in order. Paths are under node_modules, or
 # under assets when they begin with a dot.
-STYLES = {"app.css": ("@tabler/core/dist/css/tabler.min.css", "./css/app.css")}
+STYLES = {
+    "app.css": ("@tabler/core/dist/css/tabler.min.css", "./css/app.css"),
+    "ops.css": ("./css/ops.css",),
+}
 PLAIN_STYLES = ("uplot/dist/uPlot.min.css",)
 # The elements and classes whose rules are kept from Tabler: its ground and its form
 # controls. Everything else in app.css is ours, so class names cannot collide.
@@ -49,6 +52,7 @@ TABLER_USED = (
 SCRIPTS = {
     "app.js": ("htmx.org/dist/htmx.min.js", "htmx.org/dist/ext/hx-sse.min.js", "./js/app.js"),
     "chart.js": ("uplot/dist/uPlot.iife.min.js", "./js/chart.js"),
+    "ops.js": ("./js/ops.js",),
 }
 IMAGES = ("favicon.svg",)
 LICENCES = ("htmx.org", "uplot", "@tabler/core", "@tabler/icons")
@@ -150,10 +154,10 @@ def _files() -> dict[str, bytes]:
     files = {}
     for name, parts in STYLES.items():
         theirs = [str(_source(part)) for part in parts if not part.startswith("./")]
-        purged = _run([_node(), "purge.mjs"], json.dumps({"keep": TABLER_USED, "css": theirs}))
         own = [_squeeze(_source(part).read_text()) for part in parts if part.startswith("./")]
         plain = [_source(part).read_text() for part in PLAIN_STYLES]
-        files[name] = "\n".join([purged, *plain, *own]).encode()
+        ground = [_ground(theirs), *plain] if theirs else []
+        files[name] = "\n".join([*ground, *own]).encode()
     for name, parts in SCRIPTS.items():
         # A map that is not served would only make developer tools complain.
         texts = [_source(part).read_text().split("//# sourceMappingURL")[0] for part in parts]
@@ -161,6 +165,11 @@ def _files() -> dict[str, bytes]:
     for name in IMAGES:
         files[name] = (HERE / "img" / name).read_bytes()
     return files
+
+
+def _ground(theirs: list[str]) -> str:
+    """Keep what is used of other people's style sheets."""
+    return _run([_node(), "purge.mjs"], json.dumps({"keep": TABLER_USED, "css": theirs}))
 
 
 def _squeeze(css: str) -> str:

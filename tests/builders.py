@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from molam.platform.db import Database
+from molam.platform.db import Database, Tx
 
 NOW = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
 """A Monday at noon in Dakar; tests that do not care about the day use it."""
@@ -70,6 +70,44 @@ async def a_person(
     return id_
 
 
+async def an_agent(
+    db: Database,
+    *,
+    id_: str = "agent-123",
+    name: str = "Kiosque Médina",
+    currency: str = "XOF",
+    country: str = "SN",
+    status: str = "active",
+    owner_id: str | None = None,
+    balance: int = 0,
+) -> str:
+    """An agent, and its float if it has one; returns its id."""
+    async with db.transaction("tests.an_agent") as tx:
+        await tx.connection.execute(
+            "insert into tenancy.agents (id, name, city, country, currency, status, owner_id)"
+            " values ($1, $2, 'Dakar', $3, $4, $5, $6)",
+            *(id_, name, country, currency, status, owner_id),
+        )
+        if balance:
+            await _fund(tx, id_, currency, balance)
+    return id_
+
+
+async def _fund(tx: Tx, agent_id: str, currency: str, balance: int) -> None:
+    account, treasury = f"agent:{agent_id}:float:{currency}", f"treasury:float:{currency}"
+    await tx.connection.execute(
+        "insert into ledger.accounts (id, kind, currency, balance, floor) values"
+        " ($1, 'agent_float', $3, $4, 0), ($2, 'treasury_float', $3, -$4, null)"
+        " on conflict (id) do update set balance = accounts.balance + excluded.balance",
+        *(account, treasury, currency, balance),
+    )
+    await tx.connection.execute(
+        "insert into ledger.transfers (id, source, target, amount, currency, agent_id, cause,"
+        " cause_id, occurred_at) values ($1, $2, $3, $4, $5, $6, 'tests', 'tests', $7)",
+        *(uuid4(), treasury, account, balance, currency, agent_id, NOW),
+    )
+
+
 async def a_transaction(
     db: Database,
     *,
@@ -106,3 +144,65 @@ async def an_alert(
             *(id_, merchant_id, alert_type, episode),
         )
     return str(id_)
+
+
+OPERATIONS = {
+    "ops-admin-1": ("ops_admin",),
+    "ops-admin-2": ("ops_admin",),
+    "ops-admin-3": ("ops_admin",),
+    "finance-user-1": ("finance_ops",),
+    "finance-user-2": ("finance_ops",),
+    "finance-user-3": ("finance_ops",),
+    "pay-admin-1": ("pay_admin",),
+    "pay-admin-2": ("pay_admin",),
+    "pay-admin-3": ("pay_admin",),
+    "compliance-1": ("compliance",),
+    "cfo-1": ("cfo",),
+    "super-admin-1": ("super_admin",),
+}
+
+
+async def operations(db: Database) -> None:
+    """Whoever operates the platform, in roles they have held for a month."""
+    for id_, roles in OPERATIONS.items():
+        await a_person(db, id_=id_, name=id_.title(), roles=roles, merchant_id=None)
+
+
+async def balance_of(db: Database, account: str) -> int:
+    """What a ledger account holds, in minor units."""
+    async with db.transaction("tests.balance_of") as tx:
+        found = await tx.connection.fetchval(
+            "select balance from ledger.accounts where id = $1", account
+        )
+    return int(found or 0)
+
+
+FLOAT_POLICY: Mapping[str, object] = {
+    "required_quorum": {"type": "role", "value": {"role": "finance_ops", "min_votes": 2}},
+    "required_ratio": "3/4",
+    "timeout_seconds": 7200,
+    "escalation_role": "cfo",
+    "auto_execute": False,
+}
+
+
+async def a_policy(
+    db: Database,
+    *,
+    name: str = "Float Top-up",
+    criteria: Mapping[str, object] | None = None,
+    policy: Mapping[str, object] = FLOAT_POLICY,
+    priority: int = 90,
+    baseline: bool = False,
+) -> UUID:
+    """A policy in force, by default the one that asks two finance_ops about floats."""
+    id_ = uuid4()
+    async with db.transaction("tests.a_policy") as tx:
+        await tx.connection.execute(
+            "insert into approvals.approval_policies (id, name, criteria, policy, priority,"
+            " baseline, hash, created_by, updated_by, created_at, updated_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, 'tests', 'tests', $8, clock_timestamp())",
+            *(id_, name, dict(criteria or {"action_type": "ADJUST_FLOAT"}), dict(policy)),
+            *(priority, baseline, bytes(32), NOW),
+        )
+    return id_

@@ -179,3 +179,10 @@ async def web_db(dsn: str) -> AsyncIterator[Database]:
     """As a web process: one merchant at a time by row-level security."""
     async for database in _opened(dsn, ProcessRole.WEB):
         yield database
+
+
+@pytest.fixture
+async def ops_db(dsn: str) -> AsyncIterator[Database]:
+    """As an ops process: every merchant, and what the migrations grant molam_ops."""
+    async for database in _opened(dsn, ProcessRole.OPS):
+        yield database

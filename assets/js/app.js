@@ -102,7 +102,7 @@
   };
   let goingUntil = 0;
   const keys = {
-    '/': () => { const box = byId('q'); if (box) { box.focus(); box.select(); } else location.href = '/transactions#q'; },
+    '/': () => { const box = byId('q'); if (box) { box.focus(); box.select(); } else location.href = `${document.body.dataset.search ?? '/transactions'}#q`; },
     j: () => step(1),
     k: () => step(-1),
     '?': () => byId('help')?.showModal(),

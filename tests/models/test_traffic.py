@@ -216,7 +216,8 @@ def test_demo_people_hold_every_role_the_examples_need():
     roles = Counter(role for person in DEMO_PEOPLE for role in person.roles)
     admins = Counter(p.merchant_id for p in MERCHANT_PEOPLE if "merchant_admin" in p.roles)
 
-    assert (roles["ops_admin"], roles["finance_ops"], roles["pay_admin"]) == (3, 3, 3)
+    assert (roles["ops_admin"], roles["finance_ops"], roles["pay_admin"]) == (4, 5, 3)
     assert (roles["compliance"], roles["cfo"]) == (2, 1)
+    assert (roles["auditor"], roles["super_admin"]) == (1, 1)
     assert admins == {p.merchant_id: 1 if p is SOLO else 2 for p in PROFILES}
     assert len({person.id for person in DEMO_PEOPLE}) == len(DEMO_PEOPLE)

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from molam.kernel.clock import ManualClock
+from molam.ledger.queries import imbalances
 from molam.simulator.live import run, send_burst
 from molam.simulator.profiles import PROFILES, SANDAGA
 from molam.simulator.seed import SEED, backfill, seed_demo
@@ -37,6 +38,45 @@ async def test_seeding_twice_changes_nothing(db):
     assert await rows(
         db, "select count(*) from platform.events where payload -> 'data' ->> 'id' = 'tx_123'"
     ) == [(2,)]
+
+
+async def test_demo_agents_have_floats_that_the_ledger_can_account_for(db):
+    first = await seed_demo(db, NOW)
+    again = await seed_demo(db, NOW)
+
+    assert (first.agents, again.agents) == (7, 0)
+    assert await rows(
+        db,
+        "select g.name, a.balance from tenancy.agents g join ledger.accounts a"
+        " on a.id = 'agent:' || g.id || ':float:' || g.currency where g.id = 'agent-123'",
+    ) == [("Kiosque Médina", 500_000)]
+    assert await imbalances(db) == []
+
+
+async def test_every_demo_merchant_has_a_fee(db):
+    await seed_demo(db, NOW)
+    await seed_demo(db, NOW)
+
+    assert await rows(
+        db, "select count(*), count(distinct merchant_id) from tenancy.merchant_fees"
+    ) == [(5, 5)]
+
+
+async def test_demo_has_whom_the_specification_names(db):
+    await seed_demo(db, NOW)
+
+    assert await rows(
+        db,
+        "select p.id, p.is_service, array_agg(g.role) filter (where g.role is not null)"
+        " from tenancy.people p left join tenancy.role_grants g on g.person_id = p.id"
+        " where p.id in ('sira-system', 'finance-user-1', 'finance-user-2', 'ops-admin-1')"
+        " group by p.id order by p.id",
+    ) == [
+        ("finance-user-1", False, ["finance_ops"]),
+        ("finance-user-2", False, ["finance_ops"]),
+        ("ops-admin-1", False, ["ops_admin"]),
+        ("sira-system", True, None),
+    ]
 
 
 async def test_roles_were_granted_a_month_ago(db):

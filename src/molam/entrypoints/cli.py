@@ -74,6 +74,9 @@ cli = DeferredGroup(
         "dead-letters": Deferred(
             "molam.entrypoints.dead_letters", "List or put back what could not be done."
         ),
+        "audit": Deferred(
+            "molam.entrypoints.audit", "Export, verify and explain the record of decisions."
+        ),
         "doctor": Deferred("molam.entrypoints.doctor", "Check every dependency and advise."),
     },
     "Molam Connect: payments of West African merchants, watched live.",
@@ -84,6 +87,10 @@ cli.add_command(
         {
             "merchant": Deferred("molam.entrypoints.serve_merchant", "Merchant app and API, 3001."),
             "identity": Deferred("molam.entrypoints.serve_identity", "Development issuer, 3100."),
+            "ops": Deferred(
+                "molam.entrypoints.serve_ops", "Approval engine and ops console, 3136."
+            ),
+            "sira": Deferred("molam.entrypoints.serve_sira", "Risk scores, 8000."),
         },
         "Serve one of the web applications.",
     )

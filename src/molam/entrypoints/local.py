@@ -26,6 +26,8 @@ from molam.platform.settings import Secret, Settings, load
 
 MERCHANT_PORT = 3001
 IDENTITY_PORT = 3100
+SIRA_PORT = 8000
+OPS_PORT = 3136
 
 # Not a setting: how `molam up` tells its children which pipe it holds.
 PARENT_PIPE = "_MOLAM_PARENT_PIPE"

@@ -21,7 +21,7 @@ from molam.simulator.seed import backfill, seed_demo
     "--days", type=click.IntRange(1, 730), default=HISTORY_DAYS, show_default=True, help="How long."
 )
 def command(*, history: bool, days: int) -> None:
-    """Add the demo merchants, people and roles. Safe to repeat; changes nothing that exists."""
+    """Add the demo merchants, people, roles and agents. Safe to repeat; what exists stays."""
     settings = read_settings()
     if settings.is_production:
         raise StartRefused(
@@ -37,7 +37,8 @@ async def _seed(settings: Settings, days: int) -> None:
         now = SystemClock().now()
         seeded = await seed_demo(db, now)
         click.echo(
-            f"added {seeded.merchants} merchants, {seeded.people} people, {seeded.grants} roles"
+            f"added {seeded.merchants} merchants, {seeded.people} people, {seeded.grants} roles,"
+            f" {seeded.agents} agents"
         )
         if days:
             count = await backfill(db, now, days=days, progress=_show)

@@ -21,7 +21,12 @@ _FAREWELL_S = 5
 _CONNECTIONS_MAX = 2_000
 _MESSAGE_BYTES_MAX = 65_536
 # What log lines call each of them; the specification names the first.
-_SERVICES = {"merchant": "merchant-dashboard", "identity": "molam-identity"}
+_SERVICES = {
+    "merchant": "merchant-dashboard",
+    "identity": "molam-identity",
+    "ops": "molam-ops",
+    "sira": "molam-sira",
+}
 
 
 def serve(name: str, port: int, given: Settings, make_app: Callable[[Settings], ASGIApp]) -> None:

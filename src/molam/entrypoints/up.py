@@ -18,6 +18,8 @@ import click
 from molam.entrypoints.local import (
     IDENTITY_PORT,
     MERCHANT_PORT,
+    OPS_PORT,
+    SIRA_PORT,
     StartRefused,
     embedded,
     listen,
@@ -31,6 +33,12 @@ from molam.platform.embedded import EmbeddedPostgres
 from molam.platform.settings import Settings
 from molam.simulator.profiles import HISTORY_DAYS
 
+SERVICE_PORTS = {
+    "identity": IDENTITY_PORT,
+    "merchant": MERCHANT_PORT,
+    "ops": OPS_PORT,
+    "sira": SIRA_PORT,
+}
 # Where each worker serves its metrics.
 WORKER_PORTS = {"kpi": 3011, "intake": 3012, "jobs": 3013, "relay": 3014}
 
@@ -61,7 +69,7 @@ def command(*, no_traffic: bool, days: int) -> None:
             "molam up is for development: in production run molam serve and molam worker"
         )
     with _alone(settings.molam_home):
-        for port in (MERCHANT_PORT, IDENTITY_PORT, *WORKER_PORTS.values()):
+        for port in (*SERVICE_PORTS.values(), *WORKER_PORTS.values()):
             listen(settings, port).close()
         _say("Starting the database ...")
         with embedded(settings) as server:
@@ -136,8 +144,8 @@ class _Revival:
 
 
 def _children(settings: Settings, *, traffic: bool) -> Iterator[Child]:
-    yield Child("identity", ("serve", "identity"), settings.port(IDENTITY_PORT))
-    yield Child("merchant", ("serve", "merchant"), settings.port(MERCHANT_PORT))
+    for name, port in SERVICE_PORTS.items():
+        yield Child(name, ("serve", name), settings.port(port))
     for part, port in WORKER_PORTS.items():
         if part != "relay" or settings.kafka_brokers:
             yield Child(part, ("worker", "--only", part, "--metrics-port", str(port)))
@@ -197,6 +205,7 @@ Molam Connect is ready ({seconds:.1f} s)
 
   Merchant app   {settings.merchant_url}
   Sign in as     awa.diop, password molam-demo; {settings.issuer} lists everybody
+  Ops console    {settings.ops_url}; sign in as ibrahima.ba
   API            curl -H "Authorization: Bearer $({molam} token --role merchant_admin \\
                    --merchant merchant-123)" {settings.merchant_url}/api/merchant/summary
   Database       psql "$({molam} dsn)"

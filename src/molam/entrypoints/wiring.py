@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import secrets
 from collections.abc import AsyncIterator, Callable
 
 import httpx2
 from fastapi import FastAPI
 
+from molam.entrypoints.keys import secret_key
 from molam.entrypoints.local import MERCHANT_PORT, migrations_folder
 from molam.kernel.clock import SystemClock
 from molam.merchant import endpoints, live, pages, stream
@@ -18,7 +17,7 @@ from molam.merchant.cache import Bodies, RateBook
 from molam.platform.auth.assembly import Auth, assemble
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
-from molam.platform.settings import Secret, Settings
+from molam.platform.settings import Settings
 from molam.platform.web import Cursors, Site, assets, build_app, health, preferences
 from molam.platform.web.listener import listening
 from molam.platform.web.sse import Hub
@@ -132,22 +131,3 @@ async def _turn_days(hub: Hub) -> None:
         now_s = SystemClock().now().timestamp()
         await asyncio.sleep(QUARTER_S - now_s % QUARTER_S + CLOCKS_DIFFER_S)
         hub.tell_all()
-
-
-def secret_key(settings: Settings) -> Secret:
-    """Read the signing key, or make one under MOLAM_HOME for all processes of this machine."""
-    if settings.molam_secret_key:
-        return settings.molam_secret_key
-    path = settings.molam_home / "secret"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        # Linking is atomic: of several processes that start at once, one names its
-        # file, and nobody ever reads half of one.
-        draft = path.with_name(f"secret.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(32), encoding="ascii")
-        try:
-            os.link(draft, path)
-        finally:
-            draft.unlink()
-    return Secret(path.read_text(encoding="ascii"))

@@ -5,22 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from molam.approvals import jobs as approvals_jobs
+from molam.approvals import risk_jobs
+from molam.approvals.claims import Runtime
+from molam.approvals.policy_book import PolicyBook
+from molam.audit import jobs as audit_jobs
+from molam.audit.signing import load_signer
+from molam.entrypoints.desk import desk_of, worker_name
 from molam.entrypoints.local import StartRefused
+from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.ledger import jobs as ledger_jobs
 from molam.merchant import commands as merchant
 from molam.merchant import jobs as merchant_jobs
+from molam.notices import commands as notices
+from molam.notices import jobs as notices_jobs
+from molam.notices.channels import Channels
 from molam.payments import commands as payments
 from molam.payments import jobs as payments_jobs
 from molam.platform import events, jobs
 from molam.platform.auth import sessions
 from molam.platform.db import Database, ProcessRole, open_database
+from molam.platform.egress import Egress
 from molam.platform.events import Consumer, Kafka, run_consumers, run_relay
 from molam.platform.events.bell import Bell
 from molam.platform.events.consumer import Patience
 from molam.platform.events.log import LOG
 from molam.platform.events.postgres_source import PostgresSource
+from molam.platform.files import open_store
 from molam.platform.settings import Settings
+from molam.platform.web import rate_limits
+from molam.tenancy import jobs as tenancy_jobs
 
 EVENTS_KEPT_DAYS = 14
 PURGE_ROUNDS_MAX = 500
@@ -126,18 +141,34 @@ async def _do_jobs(
             await jobs.purge(tx, days=EVENTS_KEPT_DAYS)
             await sessions.purge(tx)
 
-    await jobs.run_jobs(
-        db,
-        dsn=settings.database_dsn,
-        handlers=merchant_jobs.handlers(lambda: refresh_db),
-        crons=[
-            *ledger_jobs.CRONS,
-            *payments_jobs.CRONS,
-            *merchant_jobs.crons(lambda: refresh_db, SystemClock()),
-            jobs.Cron("platform.tidy", "29 * * * *", tidy),
-        ],
-        stop=stop,
-    )
+    known = registry()
+    clock = SystemClock()
+    channels = Channels.of(settings, public_url=settings.ops_url)
+    await notices.offer_channels(db, channels.enabled)
+    async with Egress(allow_private=not settings.is_production) as egress:
+        runtime = Runtime(db, known, PolicyBook(known), worker_name("jobs"))
+        await jobs.run_jobs(
+            db,
+            dsn=settings.database_dsn,
+            handlers=[
+                *merchant_jobs.handlers(lambda: refresh_db),
+                *notices_jobs.handlers(channels, egress, clock),
+                *risk_jobs.handlers(desk_of(settings, runtime)),
+            ],
+            crons=[
+                *ledger_jobs.CRONS,
+                *tenancy_jobs.crons(clock),
+                *rate_limits.CRONS,
+                *payments_jobs.CRONS,
+                *merchant_jobs.crons(lambda: refresh_db, clock),
+                *approvals_jobs.crons(known),
+                *risk_jobs.crons(),
+                *notices_jobs.crons(),
+                *audit_jobs.crons(load_signer(settings), open_store(settings)),
+                jobs.Cron("platform.tidy", "29 * * * *", tidy),
+            ],
+            stop=stop,
+        )
 
 
 async def _opened(

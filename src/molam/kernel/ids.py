@@ -7,6 +7,7 @@ assumed to be UUIDs. Our own are UUIDv7, made in Python and shown with a prefix.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import NewType
@@ -40,6 +41,16 @@ def uuid7(now: Instant, *, entropy: int | None = None) -> UUID:
         | 0b10 << 62
         | bits & (2**62 - 1)
     )
+
+
+def uuid8(text: str) -> UUID:
+    """
+    Make the one UUID that belongs to *text* (RFC 9562, section 5.8, from SHA-256).
+
+    What is written under it is written once, however often it is tried.
+    """
+    bits = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])
+    return UUID(int=bits & ~(0xF << 76) & ~(0b11 << 62) | 0x8 << 76 | 0b10 << 62)
 
 
 def show(prefix: str, id_: UUID) -> str:

@@ -46,19 +46,19 @@ POST_TRANSFERS = Query(
     """
     /* ledger.post_transfers */
     with asked as materialized (
-        select t.id, t.amount, t.currency, t.merchant_id, t.cause, t.cause_id, t.occurred_at,
+        select t.id, t.amount, t.currency, t.merchant_id, t.agent_id, t.cause, t.cause_id, t.occurred_at,
                case t.source when 'available' then 'merchant:' || t.merchant_id || ':available:' || t.currency
                              else t.source || ':' || t.currency end as source,
                case t.target when 'available' then 'merchant:' || t.merchant_id || ':available:' || t.currency
                              else t.target || ':' || t.currency end as target
           from json_to_recordset(:transfers::json) as t(
                id uuid, source text, target text, amount bigint, currency text,
-               merchant_id text, cause text, cause_id text, occurred_at timestamptz)
+               merchant_id text, agent_id text, cause text, cause_id text, occurred_at timestamptz)
     ),
     moved as (
         insert into ledger.transfers
-               (id, source, target, amount, currency, merchant_id, cause, cause_id, occurred_at)
-        select id, source, target, amount, currency, merchant_id, cause, cause_id, occurred_at
+               (id, source, target, amount, currency, merchant_id, agent_id, cause, cause_id, occurred_at)
+        select id, source, target, amount, currency, merchant_id, agent_id, cause, cause_id, occurred_at
           from asked
          order by id
             on conflict (id) do nothing

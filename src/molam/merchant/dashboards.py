@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from molam.kernel.clock import Instant
 from molam.merchant import store
 from molam.platform.db import Database
 from molam.tenancy.queries import MerchantAbsent
@@ -19,6 +20,9 @@ class MerchantSettings:
     locale: str
     default_currency: str
     default_period: str
+    is_frozen: bool
+    frozen_reason: str | None
+    frozen_until: Instant | None
 
 
 async def settings_of(db: Database, *, merchant_id: str) -> MerchantSettings:
@@ -39,4 +43,7 @@ async def settings_of(db: Database, *, merchant_id: str) -> MerchantSettings:
         locale=row.locale,
         default_currency=row.default_currency,
         default_period=str(row.dashboard_config.get("default_period", "mtd")),
+        is_frozen=row.is_frozen,
+        frozen_reason=row.frozen_reason,
+        frozen_until=row.frozen_until,
     )

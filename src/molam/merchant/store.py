@@ -22,6 +22,9 @@ class SettingsRow:
     locale: str
     default_currency: str
     dashboard_config: dict[str, Any]
+    is_frozen: bool
+    frozen_reason: str | None
+    frozen_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,16 @@ FIND_SETTINGS = Query(
     """
     /* merchant.find_settings */
     select tenant.id as merchant_id, s.name, s.city, s.country, s.timezone, s.locale,
-           s.default_currency, s.dashboard_config
+           s.default_currency, s.dashboard_config, s.is_frozen,
+           case when s.is_frozen then s.reason end as frozen_reason,
+           case when s.is_frozen then s.until end as frozen_until
       from set_config('molam.merchant_id', :merchant_id, true) as tenant(id)
      cross join lateral (
-        select m.name, m.city, m.country, d.timezone, d.locale, d.default_currency, d.dashboard_config
+        select m.name, m.city, m.country, d.timezone, d.locale, d.default_currency, d.dashboard_config,
+               m.status = 'frozen' and coalesce(f.until > now(), true) as is_frozen, f.reason, f.until
           from tenancy.merchants m
           join merchant.merchant_dashboards d on d.merchant_id = m.id
+          left join tenancy.merchant_freezes f on f.merchant_id = m.id and f.ended_at is null
          where m.id = tenant.id
      ) as s
     """,

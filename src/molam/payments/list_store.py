@@ -48,6 +48,24 @@ class DisputeRow:
     occurred_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class AnyTransactionRow:
+    """A transaction as operations find it, whoever's it is."""
+
+    merchant_id: str
+    merchant_name: str
+    type: str
+    id: str
+    status: str
+    state: str
+    amount: int
+    currency: str
+    reference_code: str | None
+    provider: str | None
+    occurred_at: datetime
+    customer_name: str | None
+
+
 _COLUMNS = """type, id, status, state, amount, currency, fee_molam, reference_code, channel, provider,
            occurred_at, customer, metadata, refunded_amount, original_id, reason, imported,
            created_at, updated_at"""
@@ -210,4 +228,49 @@ COUNT_OPEN_DISPUTES = Query(
      where merchant_id = :merchant_id and state in ('open', 'under_review', 'escalated')
     """,
     row=CountRow,
+)
+
+_ANYBODYS = """
+       t.merchant_id, m.name as merchant_name, t.type, t.id, t.status, t.state, t.amount, t.currency,
+           t.reference_code, t.provider, t.occurred_at, t.customer ->> 'name' as customer_name"""
+
+# Each half stops at the limit by itself, so a short text reads no more than a long one.
+SEARCH_EVERYWHERE = Query(
+    """
+    /* payments.search_everywhere */
+    with found as (
+        (select merchant_id, type, id
+           from payments.wallet_transactions
+          where id ~>=~ :exact and id ~<~ :exact_beyond
+          order by id using ~<~
+          limit :limit)
+         union
+        (select merchant_id, type, id
+           from payments.wallet_transactions
+          where reference_code is not null
+            and lower(reference_code) ~>=~ :low and lower(reference_code) ~<~ :high
+          order by lower(reference_code) using ~<~
+          limit :limit)
+    )
+    select """
+    + _ANYBODYS
+    + """
+      from found
+      join payments.wallet_transactions t using (merchant_id, type, id)
+      join tenancy.merchants m on m.id = t.merchant_id
+     order by (t.id = :exact) desc, t.occurred_at desc, t.id desc, t.merchant_id
+     limit :limit""",
+    row=AnyTransactionRow,
+)
+
+LIST_NEWEST = Query(
+    "/* payments.list_newest */ select "
+    + _ANYBODYS
+    + """
+      from payments.wallet_transactions t
+      join tenancy.merchants m on m.id = t.merchant_id
+     where t.merchant_id = :merchant_id
+     order by t.occurred_at desc, t.id desc, t.type desc
+     limit :limit""",
+    row=AnyTransactionRow,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from molam.kernel import searches
 from molam.kernel.clock import Instant
 from molam.kernel.refusals import Kind, Refusal
 from molam.payments import list_store as store
@@ -12,8 +13,6 @@ from molam.platform.db import Tx
 
 LIMIT_MAX = 200
 TOTAL_MAX = 10_000
-
-_LAST = "\U0010ffff"
 
 # PostgreSQL reads these as -infinity and infinity.
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -152,14 +151,33 @@ async def open_disputes(tx: Tx, *, merchant_id: str) -> int:
 def _search(text: str) -> dict[str, object]:
     low = text.strip().lower()
     assert low, "a blank search is none"
-    return {"low": low, "high": _beyond(low), "exact": text.strip()}
+    return {"low": low, "high": searches.beyond(low), "exact": text.strip()}
 
 
-def _beyond(low: str) -> str:
-    """Return the smallest text after every text that begins with *low*, in code point order."""
-    kept = low.rstrip(_LAST)
-    if not kept:
-        return low + _LAST
-    point = ord(kept[-1]) + 1
-    # Surrogates are no characters; what follows them is next.
-    return kept[:-1] + chr(0xE000 if point == 0xD800 else point)  # noqa: PLR2004
+async def search_transactions(tx: Tx, text: str, *, limit: int) -> list[store.AnyTransactionRow]:
+    """
+    Find transactions of every merchant whose id or reference begins with *text*.
+
+    Only for those who may see every merchant; exact ids come first.
+    """
+    assert 1 <= limit <= LIMIT_MAX
+    exact = text.strip()
+    if not exact:
+        return []
+    low = exact.lower()
+    return await tx.all(
+        store.SEARCH_EVERYWHERE,
+        exact=exact,
+        exact_beyond=searches.beyond(exact),
+        low=low,
+        high=searches.beyond(low),
+        limit=limit,
+    )
+
+
+async def newest_transactions(
+    tx: Tx, *, merchant_id: str, limit: int
+) -> list[store.AnyTransactionRow]:
+    """List a merchant's newest transactions, for those who may see every merchant."""
+    assert 1 <= limit <= LIMIT_MAX
+    return await tx.all(store.LIST_NEWEST, merchant_id=merchant_id, limit=limit)

@@ -102,6 +102,8 @@ class JobHandler:
     run: Callable[[Job], Awaitable[None]]
     attempts_max: int = 8
     retry_first_s: float = 1.0
+    at_once_max: int = 0
+    """How many run at a time, over all workers; 0: as many as there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,21 @@ async def enqueue(
         [0],
         [timedelta(seconds=delay_s)],
         [once],
+        on_conflict="skip",
+    )
+
+
+async def enqueue_all(tx: Tx, jobs: Sequence[tuple[str, msgspec.Struct]]) -> None:
+    """Let each of *jobs*, a name and a payload, be done once, all in one statement."""
+    count = len(jobs)
+    if not count:
+        return
+    await _queries(_WithinOurs(tx.connection)).enqueue(
+        [name for name, _ in jobs],
+        [msgspec.json.encode(payload) for _, payload in jobs],
+        [0] * count,
+        [timedelta(0)] * count,
+        [None] * count,
         on_conflict="skip",
     )
 
@@ -268,6 +285,7 @@ async def _run_connected(
         for handler in handlers:
             queue.entrypoint(
                 handler.name,
+                concurrency_limit=handler.at_once_max,
                 on_failure="hold",
                 executor_factory=functools.partial(_Patient, handler=handler),
             )(functools.partial(_run, handler, db))
@@ -345,8 +363,9 @@ class _WithinOurs(AsyncpgDriver):
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
         *others, headers = args
-        assert headers == ["null"], "headers would be written as a string of JSON"
-        return await super().fetch(query, *others, [None])
+        assert isinstance(headers, list)
+        assert set(headers) == {"null"}, "headers would be written as strings of JSON"
+        return await super().fetch(query, *others, [None] * len(headers))
 
 
 def _queries(driver: AsyncpgDriver) -> Queries:

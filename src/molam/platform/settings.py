@@ -59,6 +59,9 @@ class Settings:
     molam_public_url: str = ""
     """The merchant app's address as browsers see it; empty: http://localhost:3001."""
 
+    molam_ops_public_url: str = ""
+    """The ops console's address as browsers see it; empty: http://localhost:3136."""
+
     database_url: Secret = _UNSET
     """Empty: the embedded PostgreSQL under MOLAM_HOME."""
     molam_refresh_database_url: Secret = _UNSET
@@ -83,11 +86,41 @@ class Settings:
     jwt_issuer: str = ""
     jwt_audience: str = "molam-connect"
     molam_oidc_client_id: str = "molam-merchant"
+    molam_ops_client_id: str = "molam-ops"
     molam_secret_key: Secret = _UNSET
     """Signs cursors and links, the same in every process; empty: made under MOLAM_HOME."""
+    molam_audit_key: Secret = _UNSET
+    """Ed25519, PEM or its seed in base64: signs the audit record; empty: made under MOLAM_HOME."""
 
     risk_aware_approvals_url: str = ""
+    approval_token_secret: Secret = _UNSET
+    """Keys the links by which an approval is decided; empty: derived from MOLAM_SECRET_KEY."""
+    token_secret: Secret = _UNSET
+    """Another name of APPROVAL_TOKEN_SECRET."""
+    token_ttl_seconds: int = 600
+
     sira_api_url: str = ""
+    sira_url: str = ""
+    """Whom risk-aware approvals ask for a score; empty: the scorer in this process."""
+    sira_api_key: Secret = _UNSET
+    """Sent to SIRA_URL, and accepted by our own SIRA, as X-API-Key."""
+    sira_signing_key: Secret = _UNSET
+    """SIRA signs with it and others verify; empty: derived from MOLAM_SECRET_KEY."""
+    sira_timeout_ms: int = 5000
+    sira_model_version: str = "fallback-heuristic-v1"
+    """The model asked for, in X-Model-Version."""
+    sira_fallback_enabled: bool = True
+    """False: without SIRA_URL there is no score, and the strictest band applies."""
+
+    smtp_url: Secret = _UNSET
+    """smtp:// or smtps://user:password@host:port; empty: no mail, and the inbox is all there is."""
+    molam_notice_from: str = ""
+    """The address that mail comes from."""
+    molam_notice_webhook_url: str = ""
+    """Gets every notice as signed JSON; empty: nobody does."""
+    molam_notice_webhook_secret: Secret = _UNSET
+    molam_slack_webhook_url: Secret = _UNSET
+    """A Slack-compatible incoming webhook; who knows it may write there, hence a secret."""
 
     s3_bucket: str = ""
     """Empty: files go under MOLAM_HOME."""
@@ -116,6 +149,10 @@ class Settings:
         return self.molam_public_url or f"http://localhost:{self.port(3001)}"
 
     @property
+    def ops_url(self) -> str:
+        return self.molam_ops_public_url or f"http://localhost:{self.port(3136)}"
+
+    @property
     def issuer(self) -> str:
         return self.jwt_issuer or f"http://localhost:{self.port(3100)}"
 
@@ -137,6 +174,7 @@ class Settings:
 _NOT_SETTINGS = frozenset({"MOLAM_REQUIRE_BROWSER", "MOLAM_TEST_DATABASE_URL"})
 
 SECRET_LENGTH_MIN = 16
+SIGNING_KEY_LENGTH_MIN = 32
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -184,12 +222,54 @@ def _check(settings: Settings) -> None:
         raise SettingsRefused(f"LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}")
     if settings.molam_secret_key and len(settings.molam_secret_key.reveal()) < SECRET_LENGTH_MIN:
         raise SettingsRefused(f"MOLAM_SECRET_KEY needs at least {SECRET_LENGTH_MIN} characters")
+    _check_approvals(settings)
     for name in ("database_url", "molam_refresh_database_url"):
         _check_url(name.upper(), getattr(settings, name).reveal())
     if settings.refund_approval_threshold < 0:
         raise SettingsRefused("REFUND_APPROVAL_THRESHOLD cannot be negative")
+    _check_notices(settings)
     if settings.is_production:
         _check_production(settings)
+
+
+def _check_approvals(settings: Settings) -> None:
+    for name in ("sira_signing_key", "approval_token_secret", "token_secret"):
+        given = getattr(settings, name)
+        if given and len(given.reveal()) < SIGNING_KEY_LENGTH_MIN:
+            raise SettingsRefused(
+                f"{name.upper()} needs at least {SIGNING_KEY_LENGTH_MIN} characters"
+            )
+    if not 1 <= settings.token_ttl_seconds <= 86_400:  # noqa: PLR2004 - links live a day at most.
+        raise SettingsRefused("TOKEN_TTL_SECONDS is between 1 and 86400")
+    if not 1 <= settings.sira_timeout_ms <= 60_000:  # noqa: PLR2004 - a minute at most.
+        raise SettingsRefused("SIRA_TIMEOUT_MS is between 1 and 60000")
+
+
+def _check_notices(settings: Settings) -> None:
+    """Refuse a channel that cannot work, without repeating its address: it may be a secret."""
+    schemes = {
+        "smtp_url": {"smtp", "smtps"},
+        "molam_notice_webhook_url": {"http", "https"},
+        "molam_slack_webhook_url": {"http", "https"},
+    }
+    for name, accepted in schemes.items():
+        value = getattr(settings, name)
+        url = value.reveal() if isinstance(value, Secret) else value
+        try:
+            parts = urlsplit(url)
+            is_one = parts.scheme in accepted and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_one = False
+        if url and not is_one:
+            raise SettingsRefused(f"{name.upper()} begins with {' or '.join(sorted(accepted))}://")
+    if settings.smtp_url and "@" not in settings.molam_notice_from:
+        raise SettingsRefused("SMTP_URL needs MOLAM_NOTICE_FROM, the address that mail comes from")
+    secret = settings.molam_notice_webhook_secret.reveal()
+    if settings.molam_notice_webhook_url and len(secret) < SECRET_LENGTH_MIN:
+        raise SettingsRefused(
+            "MOLAM_NOTICE_WEBHOOK_URL needs MOLAM_NOTICE_WEBHOOK_SECRET of at least "
+            f"{SECRET_LENGTH_MIN} characters"
+        )
 
 
 def _check_url(name: str, url: str) -> None:

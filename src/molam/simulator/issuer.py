@@ -100,10 +100,10 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         yield
         await db.close()
 
-    merchant = urlsplit(settings.merchant_url)
+    apps = [urlsplit(url) for url in (settings.merchant_url, settings.ops_url)]
     site = Site(
         public_origin=settings.issuer,
-        form_action=(f"{merchant.scheme}://{merchant.netloc}",),
+        form_action=tuple(f"{app.scheme}://{app.netloc}" for app in apps),
         problem_page=_problem_page,
         ready={"database": health.database_answers(lambda: app.state.db)},
         metrics_prefix="molam_identity",
@@ -139,10 +139,12 @@ class DevelopmentIssuer:
         self._settings = settings
         self._url = settings.issuer
         self._cookie = f"molam_identity_{settings.port(3100)}"
-        self._redirects = {
-            settings.molam_oidc_client_id: f"{settings.merchant_url}/auth/callback",
+        clients = {
+            settings.molam_oidc_client_id: settings.merchant_url,
+            settings.molam_ops_client_id: settings.ops_url,
         }
-        self._homes = {settings.molam_oidc_client_id: f"{settings.merchant_url}/"}
+        self._redirects = {client: f"{url}/auth/callback" for client, url in clients.items()}
+        self._homes = {client: f"{url}/" for client, url in clients.items()}
         self._keys = load_keys(settings.molam_home)
         self._sessions = Forgetful[SignedIn](clock, ttl=_SESSION_TTL)
         self._exchange = Exchange(settings, keys=self._keys, clock=clock)

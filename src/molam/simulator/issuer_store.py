@@ -38,8 +38,9 @@ _FIND_HOLDER = Query(
       join tenancy.role_grants g on g.person_id = p.id
        and g.revoked_at is null
       left join tenancy.merchants m on m.id = g.merchant_id
-     where p.id = :login
-        or p.email = :login
+     where (p.id = :login or p.email = :login)
+       and p.deactivated_at is null
+       and not p.is_service
      group by p.id, m.id
      order by m.id nulls last
      limit 1
@@ -63,8 +64,9 @@ _LIST_HOLDERS = Query(
       join tenancy.role_grants g on g.person_id = p.id
        and g.revoked_at is null
       left join tenancy.merchants m on m.id = g.merchant_id
-     where :merchant_id::text is null
-        or m.id = :merchant_id
+     where (:merchant_id::text is null or m.id = :merchant_id)
+       and p.deactivated_at is null
+       and not p.is_service
      group by p.id, m.id
      order by m.id = 'merchant-123' desc nulls last, m.id nulls last, min(g.granted_at), p.id
      limit 100

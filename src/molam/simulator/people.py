@@ -88,6 +88,17 @@ PLATFORM_PEOPLE = (
     Person("mariama.cisse", "Mariama Cissé", "fr", ("compliance",)),
     Person("chinedu.obi", "Chinedu Obi", "en", ("compliance",)),
     Person("ndeye.kane", "Ndeye Kane", "fr", ("cfo",)),
+    Person("seynabou.mbaye", "Seynabou Mbaye", "fr", ("auditor",)),
+    Person("alioune.sy", "Alioune Sy", "fr", ("super_admin",)),
+    # Whom the specification's examples name.
+    Person("ops-admin-1", "Bineta Camara", "fr", ("ops_admin",)),
+    Person("finance-user-1", "Abdou Mbengue", "fr", ("finance_ops",)),
+    Person("finance-user-2", "Efua Asante", "en", ("finance_ops",)),
+    # Owns an agent, and gains when its float grows; may decide nothing.
+    Person("modou.diagne", "Modou Diagne", "fr", ()),
 )
+
+# Programs that ask for actions under a name of their own; they never sign in or vote.
+SERVICES = (Person("sira-system", "SIRA", "fr", ()),)
 
 DEMO_PEOPLE = MERCHANT_PEOPLE + PLATFORM_PEOPLE

@@ -8,14 +8,17 @@ from datetime import timedelta
 from itertools import islice
 
 from molam.kernel.clock import Instant
-from molam.kernel.ids import uuid7
+from molam.kernel.ids import uuid7, uuid8
+from molam.ledger import floats
 from molam.platform.db import Database, Tx
 from molam.platform.events import Event, cloud_event, publish
 from molam.simulator import store
-from molam.simulator.people import DEMO_PEOPLE, Person
+from molam.simulator.agents import AGENTS, FEES_BASIS_POINTS, FEES_SINCE, Agent
+from molam.simulator.people import DEMO_PEOPLE, SERVICES, Person
 from molam.simulator.profiles import HISTORY_DAYS, PROFILES, SANDAGA, Profile
 from molam.simulator.traffic import Happening, transactions
 from molam.tenancy import commands as tenancy
+from molam.tenancy import standing, standing_store
 from molam.tenancy.store import GrantRow, MerchantRow, PersonRow
 
 SEED = 20_260
@@ -40,11 +43,12 @@ class Seeded:
     merchants: int
     people: int
     grants: int
+    agents: int
 
 
 async def seed_demo(db: Database, now: Instant) -> Seeded:
     """
-    Add the demo's merchants, people, roles and ``tx_123``; safe to repeat.
+    Add the demo's merchants, people, roles, agents and ``tx_123``; safe to repeat.
 
     What exists is left as it is, so renamed merchants and revoked roles stay so.
     """
@@ -54,10 +58,16 @@ async def seed_demo(db: Database, now: Instant) -> Seeded:
         grants = 0
         for person in people:
             grants += await _grant(tx, person, now)
+        for service in SERVICES:
+            if await _put_person(tx, service):
+                await tenancy.make_service(tx, service.id, owner_id=None)
+        for profile in PROFILES:
+            await _agree_fee(tx, profile.merchant_id, now)
+        agents = [agent for agent in AGENTS if await _put_agent(tx, agent, now)]
         if SANDAGA in merchants:
             example = _example(now - timedelta(hours=20))
             await publish(tx, [envelope(made, source=_EXAMPLES) for made in example])
-    return Seeded(len(merchants), len(people), grants)
+    return Seeded(len(merchants), len(people), grants, len(agents))
 
 
 async def backfill(
@@ -150,6 +160,48 @@ async def _grant(tx: Tx, person: Person, now: Instant) -> int:
         grant = GrantRow(uuid7(since), person.id, role, person.merchant_id, since)
         granted += await tenancy.grant_role(tx, grant, granted_by="demo")
     return granted
+
+
+async def _agree_fee(tx: Tx, merchant_id: str, now: Instant) -> None:
+    await tx.run(
+        standing_store.APPEND_FEE,
+        id=uuid8(f"demo/fee/{merchant_id}"),
+        merchant_id=merchant_id,
+        basis_points=FEES_BASIS_POINTS[merchant_id],
+        effective_date=FEES_SINCE,
+        set_by="demo",
+        set_at=now - GRANTED_BEFORE,
+        action_id=None,
+    )
+
+
+async def _put_agent(tx: Tx, agent: Agent, now: Instant) -> bool:
+    """Add an agent and fund its float, which happens once even if it is added anew."""
+    added = await standing.register_agent(
+        tx,
+        standing_store.AgentRow(
+            id=agent.id,
+            name=agent.name,
+            city=agent.city,
+            country=agent.country,
+            currency=agent.currency,
+            status="active",
+            owner_id=agent.owner_id,
+            created_at=now,
+        ),
+    )
+    if added:
+        funding = floats.Move(
+            id=uuid8(f"demo/float/{agent.id}"),
+            agent_id=agent.id,
+            adjustment="top_up",
+            minor=agent.float_minor,
+            currency=agent.currency,
+            cause_id="demo",
+            at=now,
+        )
+        await floats.adjust(tx, funding)
+    return added
 
 
 def _example(at: Instant) -> Iterable[Happening]:

@@ -49,3 +49,18 @@ async def revoke_role(tx: Tx, *, person_id: str, role: str, merchant_id: str | N
     """End a grant as of now; every process hears of it at commit."""
     written = await tx.run(store.END_GRANT, person_id=person_id, role=role, merchant_id=merchant_id)
     return written == 1
+
+
+async def add_alias(tx: Tx, *, alias: str, person_id: str) -> bool:
+    """Let *alias* stand for a person; False when it stands for somebody already."""
+    return await tx.run(store.PUT_ALIAS, alias=alias, person_id=person_id) == 1
+
+
+async def make_service(tx: Tx, person_id: str, *, owner_id: str | None) -> None:
+    """Say that an account is a program's, which never votes, and who answers for it."""
+    await tx.run(store.SET_SERVICE, id=person_id, owner_id=owner_id)
+
+
+async def deactivate_person(tx: Tx, person_id: str) -> bool:
+    """Let a person leave as of now; what they decided keeps their name."""
+    return await tx.run(store.SET_DEACTIVATED, id=person_id) == 1

@@ -43,6 +43,38 @@ class GrantRow:
     granted_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class HolderRow:
+    person_id: str
+    name: str
+    email: str
+    locale: str
+    role: str
+    granted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRow:
+    alias: str
+    person_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPersonRow:
+    id: str
+    name: str
+    email: str
+    locale: str
+    is_service: bool
+    owner_id: str | None
+    deactivated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRow:
+    owner_id: str | None
+
+
 LIST_ROLES = Query(
     """
     /* tenancy.list_roles */
@@ -51,6 +83,7 @@ LIST_ROLES = Query(
       left join tenancy.people p on p.id = asked.id
       left join tenancy.role_grants g
         on g.person_id = p.id
+       and p.deactivated_at is null
        and g.revoked_at is null
        and (g.merchant_id is null or g.merchant_id = :merchant_id::text)
     """,
@@ -106,6 +139,123 @@ END_GRANT = Query(
        and role = :role
        and merchant_id is not distinct from :merchant_id::text
        and revoked_at is null
+    """,
+    row=Nothing,
+)
+
+# Merchants' own roles are left out: they decide nothing of the platform's.
+LIST_HOLDERS = Query(
+    """
+    /* tenancy.list_holders */
+    select p.id as person_id, p.name, p.email, p.locale, g.role, g.granted_at
+      from tenancy.role_grants g
+      join tenancy.people p on p.id = g.person_id
+     where g.role = any(:roles::text[])
+       and g.merchant_id is null
+       and g.revoked_at is null
+       and p.deactivated_at is null
+       and not p.is_service
+     union all
+    select p.id, p.name, p.email, p.locale, '', p.created_at
+      from tenancy.people p
+     where p.id = any(:people::text[])
+       and p.deactivated_at is null
+       and not p.is_service
+     order by person_id, role
+    """,
+    row=HolderRow,
+)
+
+# An id of somebody's own wins over an alias of the same spelling.
+LIST_PRINCIPALS = Query(
+    """
+    /* tenancy.list_principals */
+    select asked.alias, coalesce(p.id, a.person_id, asked.alias) as person_id
+      from unnest(:ids::text[]) as asked (alias)
+      left join tenancy.people p on p.id = asked.alias
+      left join tenancy.person_aliases a on a.alias = asked.alias
+    """,
+    row=PrincipalRow,
+)
+
+LIST_PEOPLE = Query(
+    """
+    /* tenancy.list_people */
+    select id, name, email, locale, is_service, owner_id, deactivated_at
+      from tenancy.people
+     where id = any(:ids::text[])
+     order by id
+    """,
+    row=KnownPersonRow,
+)
+
+LIST_GRANTS = Query(
+    """
+    /* tenancy.list_grants */
+    select id, person_id, role, merchant_id, granted_at
+      from tenancy.role_grants
+     where person_id = :person_id
+       and revoked_at is null
+     order by role, merchant_id
+     limit 200
+    """,
+    row=GrantRow,
+)
+
+SEARCH_PEOPLE = Query(
+    """
+    /* tenancy.search_people */
+    select id, name, email, locale, is_service, owner_id, deactivated_at
+      from tenancy.people
+     where id = :exact
+        or lower(id) like :prefix::text escape '!'
+        or lower(email) like :prefix::text escape '!'
+        or tenancy.folded(' ' || name) like tenancy.folded('% ' || :prefix::text) escape '!'
+     order by (id = :exact) desc, name, id
+     limit :limit
+    """,
+    row=KnownPersonRow,
+)
+
+FIND_AGENT_OWNER = Query(
+    """
+    /* tenancy.find_agent_owner */
+    select owner_id
+      from tenancy.agents
+     where id = :id
+    """,
+    row=OwnerRow,
+)
+
+PUT_ALIAS = Query(
+    """
+    /* tenancy.put_alias */
+    insert into tenancy.person_aliases (alias, person_id)
+    values (:alias, :person_id)
+    on conflict (alias) do nothing
+    """,
+    row=Nothing,
+)
+
+SET_SERVICE = Query(
+    """
+    /* tenancy.set_service */
+    update tenancy.people
+       set is_service = true,
+           owner_id = :owner_id::text
+     where id = :id
+       and (not is_service or owner_id is distinct from :owner_id::text)
+    """,
+    row=Nothing,
+)
+
+SET_DEACTIVATED = Query(
+    """
+    /* tenancy.set_deactivated */
+    update tenancy.people
+       set deactivated_at = now()
+     where id = :id
+       and deactivated_at is null
     """,
     row=Nothing,
 )

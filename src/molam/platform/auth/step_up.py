@@ -26,8 +26,18 @@ def require_step_up(caller: Caller, *, now: Instant, max_age_s: int = STEP_UP_MA
         StepUpRequired: one factor only, or too long ago; signing in again with
             the acr_values and max_age it carries is the remedy.
     """
-    fresh = caller.auth_time is not None and now - caller.auth_time <= timedelta(seconds=max_age_s)
-    if caller.acr != AAL2 or not fresh:
+    require_proof(acr=caller.acr, auth_time=caller.auth_time, now=now, max_age_s=max_age_s)
+
+
+def require_proof(*, acr: str, auth_time: Instant | None, now: Instant, max_age_s: int) -> None:
+    """
+    Demand of a proof what `require_step_up` demands of a caller.
+
+    Raises:
+        StepUpRequired: as there.
+    """
+    fresh = auth_time is not None and now - auth_time <= timedelta(seconds=max_age_s)
+    if acr != AAL2 or not fresh:
         raise StepUpRequired(
             "Confirm with your one-time code, then repeat the request.",
             acr_values=AAL2,

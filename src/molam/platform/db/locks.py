@@ -11,6 +11,8 @@ class Rank(IntEnum):
     CONSUMER_PROGRESS = 5
     IDEMPOTENCY_KEY = 10
     APPROVAL = 20
+    MERCHANT = 25
+    AGENT = 27
     BANK_ROUTE = 30
     PAYOUT = 40
     PAYMENT = 45
@@ -18,6 +20,7 @@ class Rank(IntEnum):
     KPI_HEAD = 60
     KPI_BUCKET = 70
     ALERT = 80
+    AUDIT_CHAIN = 90
 
 
 class LockOrderViolated(AssertionError):

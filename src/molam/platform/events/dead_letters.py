@@ -14,6 +14,10 @@ from molam.platform.db.transaction import Nothing
 from molam.platform.events import metrics
 from molam.platform.events.log import LOG, Event, Message, publish
 
+# Each letter may be of 256 KiB; a batch of them fits in memory.
+_BATCH = 100
+_UNREADABLE_MAX = 1_000
+
 
 class NotAnEvent(Refusal):
     code = "not-an-event"
@@ -73,7 +77,8 @@ _SET_REQUEUED = Query(
     """
     /* events.set_requeued */
     update platform.dead_letters
-       set requeued_at = now()
+       set requeued_at = now(),
+           requeued_by = :by::text
      where id = any(:ids::bigint[])
        and requeued_at is null
     """,
@@ -81,9 +86,11 @@ _SET_REQUEUED = Query(
 )
 
 
-async def requeue_dead_letters(tx: Tx, ids: Sequence[int]) -> int:
+async def requeue_dead_letters(tx: Tx, ids: Sequence[int], *, by: str | None = None) -> int:
     """
     Publish dead letters *ids* again, each once, and return how many that were.
+
+    *by* is kept with them; see `requeue_oldest`.
 
     Every consumer of their topics sees them again; each knows the facts it has.
 
@@ -92,8 +99,104 @@ async def requeue_dead_letters(tx: Tx, ids: Sequence[int]) -> int:
     """
     buried = await tx.all(_LOCK, ids=list(ids))
     await publish(tx, [_event(letter) for letter in buried])
-    await tx.run(_SET_REQUEUED, ids=[letter.id for letter in buried])
+    await tx.run(_SET_REQUEUED, ids=[letter.id for letter in buried], by=by)
     return len(buried)
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """How many dead letters were put back, and how many nobody could ever read."""
+
+    count: int
+    unreadable: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Id:
+    id: int
+
+
+_COUNT_WAITING = Query(
+    """
+    /* events.count_waiting */
+    select count(*) as count
+      from platform.dead_letters
+     where requeued_at is null
+       and (:group::text is null or "group" = :group)
+    """,
+    row=_Count,
+)
+
+_COUNT_REQUEUED = Query(
+    """
+    /* events.count_requeued */
+    select count(*) as count
+      from platform.dead_letters
+     where requeued_by = :by
+    """,
+    row=_Count,
+)
+
+_LIST_OLDEST = Query(
+    """
+    /* events.list_oldest */
+    select id
+      from platform.dead_letters
+     where requeued_at is null
+       and (:group::text is null or "group" = :group)
+       and id > :beyond
+     order by id
+     limit :limit
+    """,
+    row=_Id,
+)
+
+
+async def count_waiting(tx: Tx, *, group: str | None) -> int:
+    """Count the dead letters nobody has put back, of one consumer group or all."""
+    row = await tx.one(_COUNT_WAITING, group=group)
+    assert row is not None
+    return row.count
+
+
+async def requeue_oldest(tx: Tx, *, group: str | None, items_max: int, by: str) -> Requeued:
+    """
+    Publish the oldest dead letters again, at most *items_max* in all the calls named *by*.
+
+    Those that are no events stay where they are and do not stand in the others' way.
+    """
+    before = await tx.one(_COUNT_REQUEUED, by=by)
+    assert before is not None
+    if before.count:
+        return Requeued(before.count, 0)
+    count = unreadable = beyond = 0
+    while count < items_max:
+        batch = await tx.all(
+            _LIST_OLDEST, group=group, beyond=beyond, limit=min(_BATCH, items_max - count)
+        )
+        if not batch:
+            break
+        beyond = batch[-1].id
+        buried = await tx.all(_LOCK, ids=[row.id for row in batch])
+        readable = [letter for letter in buried if _is_event(letter)]
+        count += await requeue_dead_letters(tx, [letter.id for letter in readable], by=by)
+        unreadable += len(buried) - len(readable)
+        if unreadable >= _UNREADABLE_MAX:
+            break
+    return Requeued(count, unreadable)
+
+
+def _is_event(letter: _Buried) -> bool:
+    try:
+        _event(letter)
+    except NotAnEvent:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

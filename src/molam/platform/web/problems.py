@@ -139,9 +139,18 @@ def _headers(refusal: Refusal) -> dict[str, str]:
                 )
             }
         case Kind.TOO_MANY:
-            return {"Retry-After": str(refusal.facts.get("retry_after_s", _RETRY_AFTER_S))}
+            return _limit_headers(refusal.facts)
         case _:
             return {}
+
+
+def _limit_headers(facts: Mapping[str, str | int]) -> dict[str, str]:
+    headers = {"Retry-After": str(facts.get("retry_after_s", _RETRY_AFTER_S))}
+    if "reset_at" in facts:
+        headers["X-RateLimit-Limit"] = str(facts["limit"])
+        headers["X-RateLimit-Remaining"] = "0"
+        headers["X-RateLimit-Reset"] = str(facts["reset_at"])
+    return headers
 
 
 def document(problem: Problem) -> dict[str, str | int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
@@ -34,14 +35,19 @@ class Templates:
     choosing the language is choosing the environment, once for each request.
     """
 
-    def __init__(self, *packages: str) -> None:
+    def __init__(
+        self, *packages: str, filters: Mapping[str, Callable[..., object]] | None = None
+    ) -> None:
         self._packages = packages
+        self._filters = dict(filters or {})
         self._environments: dict[Language, Environment] = {}
 
     def render(self, language: Language, name: str, /, **context: object) -> str:
         """Render the template *name*, without anything that belongs to a request."""
         if language not in self._environments:
-            self._environments[language] = _environment(self._packages, language)
+            environment = _environment(self._packages, language)
+            environment.filters.update(self._filters)
+            self._environments[language] = environment
         return self._environments[language].get_template(name).render(context)
 
     def page(

@@ -1,0 +1,1 @@
+"""Actions, policies, votes, execution. Knows nothing of what it approves."""

@@ -1,0 +1,384 @@
+"""The engine's API under /api/ops, in the specification's paths and envelopes."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from molam.approvals import commands, execution, permissions, queries, views, voting
+from molam.approvals.claims import NoLongerApproved, Runtime, StaleIntent
+from molam.approvals.drafts import check_bounds, read_id
+from molam.approvals.intents import PlanRefused
+from molam.approvals.lifecycle import TransitionRefused
+from molam.approvals.model import (
+    ActionAbsent,
+    ActionExpired,
+    Actor,
+    Auth,
+    ConfirmationRequired,
+    ExecutionFrozen,
+    FieldsRefused,
+    IdempotencyMismatch,
+    NewAction,
+    NotEligible,
+    NotYet,
+    OriginRefused,
+    ReasonRequired,
+    SameHands,
+    StaleVersion,
+    StaleView,
+    TargetMismatch,
+    TwinOpen,
+    Unsatisfiable,
+    VoteRequest,
+    parsed,
+)
+from molam.approvals.quorum import PolicyMalformed
+from molam.approvals.wire import (
+    ActionBody,
+    Answer,
+    CancelBody,
+    CommentBody,
+    HistoryQuery,
+    PendingQuery,
+    VoteBody,
+)
+from molam.audit.queries import entries_of_action
+from molam.platform.actions import ParamsRefused, UnknownActionType
+from molam.platform.auth.step_up import StepUpRequired
+from molam.platform.web import Caller, Routes
+from molam.platform.web.rate_limits import (
+    OPS_CREATE,
+    OPS_EXECUTE,
+    OPS_READ,
+    OPS_VOTE,
+    RateLimit,
+    RateLimited,
+    take,
+)
+
+routes = Routes()
+
+
+def actor_of(caller: Caller) -> Actor:
+    """Describe who calls, as their token and the directory have it now."""
+    return Actor(
+        id=caller.subject,
+        roles=caller.roles,
+        kind="service" if permissions.SERVICE in caller.roles else "user",
+        auth=Auth(acr=caller.acr, auth_time=caller.auth_time),
+        channel="web" if caller.via == "session" else "api",
+        ip=caller.ip,
+        user_agent=caller.user_agent,
+    )
+
+
+def answered(
+    document: dict[str, Any], headers: dict[str, str] | None = None, *, status: int = 200
+) -> Response:
+    body = msgspec.json.encode({"success": True, **document})
+    return Response(body, status, headers, media_type="application/json")
+
+
+def runtime_of(request: Request) -> Runtime:
+    runtime = request.app.state.runtime
+    assert isinstance(runtime, Runtime)
+    return runtime
+
+
+async def _counted(request: Request, limit: RateLimit, caller: Caller) -> dict[str, str]:
+    return await take(request.app.state.db, limit, caller)
+
+
+@routes.post(
+    "/api/ops/actions",
+    needs=permissions.CREATE,
+    body=ActionBody,
+    answers=Answer,
+    status=201,
+    refuses=(
+        UnknownActionType, ParamsRefused, TargetMismatch, PlanRefused, IdempotencyMismatch,
+        TwinOpen, Unsatisfiable, OriginRefused, PolicyMalformed, FieldsRefused, RateLimited,
+    ),
+)  # fmt: skip
+async def create_action(request: Request, caller: Caller, body: ActionBody) -> Response:
+    """Ask for an action. 201 the first time, 200 when the key was used for the same before."""
+    headers = await _counted(request, OPS_CREATE, caller)
+    asked = new_action(body, caller, key=request.headers.get("idempotency-key"))
+    runtime = runtime_of(request)
+    created = await commands.create(
+        runtime.db, runtime.registry, runtime.book, asked, actor_of(caller)
+    )
+    headers["ETag"] = etag(created.row.version)
+    return answered(
+        {
+            "action": views.action_json(created.row),
+            "message": "Action created" if created.is_new else "This action exists already",
+        },
+        headers,
+        status=201 if created.is_new else 200,
+    )
+
+
+def new_action(body: ActionBody, caller: Caller, *, key: str | None) -> NewAction:
+    """
+    Turn a body into a request of *caller*.
+
+    Raises:
+        OriginRefused: a person claims to be somebody else.
+        FieldsRefused: the header and the body name two idempotency keys.
+    """
+    fields = msgspec.structs.asdict(body)
+    claimed = fields.pop("created_by")
+    if claimed not in {None, caller.subject}:
+        if permissions.SERVICE not in caller.roles:
+            raise OriginRefused("You can only ask for things as yourself.")
+        fields["on_behalf_of"] = claimed
+    if key is not None and fields["idempotency_key"] not in {None, key}:
+        raise FieldsRefused("The Idempotency-Key header and the body differ.")
+    fields["idempotency_key"] = key or fields["idempotency_key"]
+    fields["params"] = parsed(fields["params"])
+    asked = NewAction(**fields)
+    check_bounds(asked)
+    return asked
+
+
+@routes.get(
+    "/api/ops/actions",
+    needs=permissions.READ,
+    query=PendingQuery,
+    answers=Answer,
+    refuses=(RateLimited,),
+)
+async def list_actions(request: Request, caller: Caller, query: PendingQuery) -> Response:
+    """List open actions that the caller's roles decide, the nearest deadline first."""
+    headers = await _counted(request, OPS_READ, caller)
+    roles, db = sorted(caller.roles), request.app.state.db
+    page = {"limit": query.limit, "offset": query.offset}
+    if query.mine == "votable":
+        rows = await queries.queue(db, "turn", person=caller.subject, roles=roles, **page)
+    else:
+        rows = await queries.pending(db, roles, person=caller.subject, **page)
+    return answered(
+        {"actions": [views.action_json(row) for row in rows], "count": len(rows)}, headers
+    )
+
+
+@routes.get(
+    "/api/ops/actions/history",
+    needs=permissions.READ,
+    query=HistoryQuery,
+    answers=Answer,
+    refuses=(RateLimited,),
+)
+async def history(request: Request, caller: Caller, query: HistoryQuery) -> Response:
+    """List actions of any status, newest first."""
+    headers = await _counted(request, OPS_READ, caller)
+    filters = queries.Filters(
+        status=query.status,
+        action_type=query.action_type,
+        created_by=query.created_by,
+        target_type=query.target_tenant_type,
+        target_id=query.target_tenant_id,
+        since=query.since,
+        until=query.until,
+    )
+    rows = await queries.search(request.app.state.db, filters, limit=query.limit)
+    return answered(
+        {"actions": [views.action_json(row) for row in rows], "count": len(rows)}, headers
+    )
+
+
+@routes.get(
+    "/api/ops/actions/{action_id}",
+    needs=permissions.READ,
+    answers=Answer,
+    refuses=(ActionAbsent, RateLimited),
+)
+async def get_action(request: Request, caller: Caller) -> Response:
+    """Answer an action with its votes and what they come to."""
+    headers = await _counted(request, OPS_READ, caller)
+    found = await queries.counted(runtime_of(request), _id(request))
+    headers["ETag"] = etag(found.row.version)
+    return answered({"action": views.counted_json(found)}, headers)
+
+
+@routes.get(
+    "/api/ops/actions/{action_id}/view",
+    needs=permissions.READ,
+    answers=Answer,
+    refuses=(ActionAbsent, RateLimited),
+)
+async def view_action(request: Request, caller: Caller) -> Response:
+    """Answer what an approver must see, and the hash their vote says they saw it by."""
+    headers = await _counted(request, OPS_READ, caller)
+    page = await queries.action_page(
+        runtime_of(request), _id(request), actor_of(caller), locale=caller.locale
+    )
+    headers["ETag"] = etag(page.row.version)
+    return answered({"view": views.page_json(page)}, headers)
+
+
+@routes.get(
+    "/api/ops/actions/{action_id}/completions",
+    needs=permissions.READ,
+    answers=Answer,
+    refuses=(ActionAbsent, RateLimited),
+)
+async def completions(request: Request, caller: Caller) -> Response:
+    """Answer what it would take: what is missing, and who could still complete it."""
+    headers = await _counted(request, OPS_READ, caller)
+    page = await queries.action_page(
+        runtime_of(request), _id(request), actor_of(caller), locale=caller.locale
+    )
+    return answered(
+        {
+            "missing": [views.missing_json(each) for each in page.missing],
+            "completions": [list(each) for each in page.completions],
+        },
+        headers,
+    )
+
+
+@routes.get(
+    "/api/ops/actions/{action_id}/audit",
+    needs=permissions.READ,
+    answers=Answer,
+    refuses=(ActionAbsent, RateLimited),
+)
+async def audit_trail(request: Request, caller: Caller) -> Response:
+    """Answer everything that happened to an action, oldest first."""
+    headers = await _counted(request, OPS_READ, caller)
+    row = await queries.find(request.app.state.db, _id(request))
+    entries = await entries_of_action(request.app.state.db, row.id)
+    trail = [views.audit_json(each) for each in entries]
+    return answered({"audit": trail, "count": len(trail)}, headers)
+
+
+@routes.post(
+    "/api/ops/actions/{action_id}/vote",
+    needs=permissions.VOTE,
+    body=VoteBody,
+    answers=Answer,
+    refuses=(
+        ActionAbsent, NotEligible, StaleView, ReasonRequired, ConfirmationRequired,
+        StepUpRequired, ActionExpired, TransitionRefused, FieldsRefused, RateLimited,
+    ),
+)  # fmt: skip
+async def vote(request: Request, caller: Caller, body: VoteBody) -> Response:
+    """Vote, change a vote, or take it back while the action is open."""
+    headers = await _counted(request, OPS_VOTE, caller)
+    if body.signed_jwt is not None:
+        await _check_signed(request, caller, body.signed_jwt)
+    runtime, action_id = runtime_of(request), _id(request)
+    asked = VoteRequest(**msgspec.structs.asdict(body))
+    cast = await voting.vote(runtime.db, runtime.book, action_id, asked, actor_of(caller))
+    votes = await queries.votes_of(runtime.db, [action_id])
+    own = next((each for each in votes if each.id == cast.vote_id), None)
+    headers["ETag"] = etag(cast.row.version)
+    counted = await queries.counted(runtime, action_id)
+    return answered(
+        {
+            "approval": None if own is None else views.vote_json(own),
+            "action": views.counted_json(counted),
+            "binding": "shown" if cast.bound else "weak",
+            "late_reject": cast.late,
+            "message": "Vote recorded" if not cast.late else "Kept as a comment: it came late",
+        },
+        headers,
+    )
+
+
+async def _check_signed(request: Request, caller: Caller, token: str) -> None:
+    """
+    Verify a token that a vote is signed with; only its fingerprint is kept.
+
+    Raises:
+        TokenRefused: it is not valid.
+        FieldsRefused: it is somebody else's.
+    """
+    identity = await request.app.state.tokens.verify(token)
+    if identity.sub != caller.subject:
+        raise FieldsRefused("signed_jwt is somebody else's.", field="signed_jwt")
+
+
+@routes.post(
+    "/api/ops/actions/{action_id}/comments",
+    needs=permissions.COMMENT,
+    body=CommentBody,
+    answers=Answer,
+    status=201,
+    refuses=(ActionAbsent, FieldsRefused, RateLimited),
+)
+async def comment(request: Request, caller: Caller, body: CommentBody) -> Response:
+    """Say something about an action; whoever may not vote may still comment."""
+    headers = await _counted(request, OPS_VOTE, caller)
+    row = await voting.comment(request.app.state.db, _id(request), actor_of(caller), text=body.text)
+    return answered({"action": views.action_json(row)}, headers, status=201)
+
+
+@routes.post(
+    "/api/ops/actions/{action_id}/execute",
+    needs=permissions.EXECUTE,
+    answers=Answer,
+    refuses=(
+        ActionAbsent, ActionExpired, NotYet, SameHands, ExecutionFrozen, StaleIntent,
+        NoLongerApproved, TransitionRefused, StaleVersion, RateLimited,
+    ),
+)  # fmt: skip
+async def execute(request: Request, caller: Caller) -> Response:
+    """Carry out an approved action, or try a failed one again. 500 says that it failed."""
+    headers = await _counted(request, OPS_EXECUTE, caller)
+    runtime, action_id = runtime_of(request), _id(request)
+    await check_version(request, action_id)
+    done = await execution.execute(runtime, action_id, actor_of(caller))
+    document = views.executed_json(done)
+    document["message"] = "Action executed" if done.success else "Action not executed"
+    status = 200 if done.success else 409 if done.state == "stale" else 500
+    body = msgspec.json.encode(document)
+    return Response(body, status, headers, media_type="application/json")
+
+
+@routes.post(
+    "/api/ops/actions/{action_id}/cancel",
+    needs=permissions.CREATE,
+    body=CancelBody,
+    answers=Answer,
+    refuses=(ActionAbsent, SameHands, TransitionRefused, StaleVersion, RateLimited),
+)
+async def cancel(request: Request, caller: Caller, body: CancelBody) -> Response:
+    """End an action that is not carried out yet; whoever asked for it, or an ops_admin."""
+    headers = await _counted(request, OPS_CREATE, caller)
+    action_id = _id(request)
+    await check_version(request, action_id)
+    row = await commands.cancel(
+        request.app.state.db, action_id, actor_of(caller), reason=body.reason
+    )
+    return answered({"action": views.action_json(row)}, headers)
+
+
+async def check_version(request: Request, action_id: UUID) -> None:
+    """
+    Honour If-Match.
+
+    Raises:
+        StaleVersion: the action has changed since the caller read it.
+    """
+    wanted = request.headers.get("if-match")
+    if wanted is None or wanted == "*":
+        return
+    row = await queries.find(request.app.state.db, action_id)
+    if wanted != etag(row.version):
+        raise StaleVersion("Read the action again.", version=row.version)
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def _id(request: Request) -> UUID:
+    return read_id(request.path_params["action_id"])

@@ -1,0 +1,83 @@
+"""What was asked for lately, for policies that add it up so that nobody can split a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from molam.approvals import durations, store
+from molam.approvals.criteria import Aggregate, aggregates
+from molam.approvals.selection import StoredPolicy
+from molam.kernel.clock import Instant
+from molam.platform.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Sums and counts by `Aggregate.key`, this action included, and when they were read."""
+
+    at: Instant
+    sums: Mapping[str, int]
+
+
+async def history_of(tx: Tx, policies: Sequence[StoredPolicy], facts: Mapping[str, Any]) -> History:
+    """
+    Read what *policies* need to know of the past to judge *facts*.
+
+    If anything is added up, actions of this type are created one after the other,
+    so that two at the same moment cannot each overlook the other.
+    """
+    wanted = [
+        each
+        for each in dict.fromkeys(
+            found for policy in policies for found in aggregates(policy.criteria)
+        )
+        if not each.action_types or facts["action_type"] in each.action_types
+    ]
+    if wanted:
+        await tx.one(store.LOCK_HISTORY, action_type=facts["action_type"])
+    now = await tx.one(store.NOW)
+    assert now is not None
+    return History(now.at, {each.key: await _sum(tx, each, facts) for each in wanted})
+
+
+async def _sum(tx: Tx, aggregate: Aggregate, facts: Mapping[str, Any]) -> int:
+    path = (aggregate.field or "").removeprefix("params.").split(".")
+    own = _own(facts, aggregate.field)
+    found = await tx.one(
+        store.SUM_HISTORY,
+        path=path,
+        action_types=list(aggregate.action_types) or [facts["action_type"]],
+        window_s=float(durations.seconds_of(aggregate.window)),
+        currency=own.get("currency") if isinstance(own, dict) else None,
+        like=_like(aggregate.group_by, facts),
+    )
+    assert found is not None
+    if aggregate.function.endswith("count_over"):
+        return found.count + 1
+    minor = own.get("minor", 0) if isinstance(own, dict) else own
+    return int(found.total) + int(minor or 0)
+
+
+def _own(facts: Mapping[str, Any], field: str | None) -> Any:
+    """Find this action's own share of a sum."""
+    if field is None:
+        return None
+    value: Any = facts
+    for part in field.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _like(group_by: Sequence[str], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a document that the rows of the same group contain."""
+    like: dict[str, Any] = {}
+    for path in group_by:
+        value = _own(facts, path)
+        *folders, leaf = path.split(".")
+        inside = like
+        for folder in folders:
+            inside = inside.setdefault(folder, {})
+        inside[leaf] = value
+    return like

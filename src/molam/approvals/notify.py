@@ -1,0 +1,102 @@
+"""Whom the engine tells of what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from molam.approvals import binding
+from molam.approvals.store import ActionRow
+from molam.notices import commands as notices
+from molam.notices.model import Kind, Notice
+from molam.platform.db import Tx
+
+_AFTER_VOTE = {
+    "approved": Kind.ACTION_APPROVED,
+    "scheduled": Kind.ACTION_APPROVED,
+    "rejected": Kind.ACTION_REJECTED,
+    "blocked": Kind.ACTION_BLOCKED,
+}
+_ENDED = {
+    "executed": Kind.ACTION_EXECUTED,
+    "failed": Kind.ACTION_FAILED,
+    "execution_unknown": Kind.EXECUTION_UNKNOWN,
+    "expired": Kind.ACTION_EXPIRED,
+    "cancelled": Kind.ACTION_CANCELLED,
+    "superseded": Kind.ACTION_CANCELLED,
+    "stale": Kind.ACTION_STALE,
+}
+
+
+async def action_waiting(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:
+    """Ask the electorate for its votes."""
+    await _tell(tx, row, Kind.ACTION_WAITING, people, key="waiting")
+
+
+async def action_escalated(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:
+    """Ask those who may decide from this level on; once for each level."""
+    await _tell(tx, row, Kind.ACTION_ESCALATED, people, key=f"level-{row.level}")
+
+
+async def action_sent_back(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:
+    await _tell(tx, row, Kind.ACTION_SENT_BACK, people, key=f"sent-back-{row.version}")
+
+
+async def after_vote(tx: Tx, before: ActionRow, after: ActionRow) -> None:
+    """Tell whoever asked for the action that it is decided, or cannot be."""
+    kind = _AFTER_VOTE.get(after.state)
+    if kind is None or after.state == before.state:
+        return
+    await _tell(tx, after, kind, [after.created_by], key=f"{after.state}-{after.version}")
+    if after.state != "blocked":
+        await notices.settle(tx, str(after.id))
+
+
+async def action_ended(tx: Tx, row: ActionRow) -> None:
+    """Tell whoever asked how it ended; nobody's vote is needed any more."""
+    kind = _ENDED.get(row.state)
+    if kind is None:
+        return
+    await notices.settle(tx, str(row.id))
+    people = {row.created_by, row.executed_by or row.created_by}
+    await _tell(tx, row, kind, sorted(people), key=f"{row.state}-{row.version}")
+
+
+async def break_glass_used(tx: Tx, row: ActionRow, people: Sequence[str], *, by: str) -> None:
+    """Tell everybody."""
+    await _tell(tx, row, Kind.BREAK_GLASS_USED, people, key="break-glass", by=by)
+
+
+async def review_due(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:
+    await _tell(tx, row, Kind.REVIEW_DUE, people, key="review-due")
+
+
+async def _tell(
+    tx: Tx, row: ActionRow, kind: Kind, people: Sequence[str], *, key: str, by: str | None = None
+) -> None:
+    facts: dict[str, Any] = {
+        "title": row.plan["title"],
+        "action_type": row.action_type,
+        "target": row.plan["target_name"],
+        "by": by or row.created_by,
+        "deadline": binding.instant_text(row.expires_at),
+        "intent_hash": row.intent_hash.hex(),
+    }
+    if row.plan.get("amount"):
+        facts["amount"] = row.plan["amount"]
+    if row.reason:
+        facts["reason"] = row.reason
+    if row.error_message:
+        facts["error"] = row.error_message
+    await notices.tell(
+        tx,
+        Notice(
+            kind=kind,
+            key=f"{row.id}/{key}",
+            people=people,
+            subject=str(row.id),
+            link=f"/ops/actions/{row.id}",
+            facts=facts,
+            urgent=row.risk_level == "critical",
+        ),
+    )

@@ -1,0 +1,478 @@
+"""The statements that change actions and votes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from molam.platform.db import Query
+from molam.platform.db.locks import Rank
+from molam.platform.db.transaction import Nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    id: UUID
+    origin: str
+    origin_id: str | None
+    action_type: str
+    schema: str
+    params: dict[str, Any]
+    context: dict[str, Any]
+    target_tenant_type: str
+    target_tenant_id: str
+    intent_hash: bytes
+    expect: dict[str, Any]
+    plan: dict[str, Any]
+    risk_level: str
+    state: str
+    status: str
+    level: int
+    votes_approve: int
+    votes_reject: int
+    votes_abstain: int
+    votes_cast: int
+    reason: str | None
+    policy_id: UUID | None
+    policy_name: str
+    policy_version: int
+    policy_hash: bytes
+    policy_snapshot: dict[str, Any]
+    policy_trace: dict[str, Any]
+    required_quorum: dict[str, Any]
+    required_ratio: Decimal
+    timeout_seconds: int
+    escalation_role: str | None
+    auto_execute: bool
+    electorate_size: int
+    voter_roles: list[str]
+    voter_ids: list[str]
+    excluded: list[str]
+    idempotency_key: str | None
+    request_hash: bytes
+    created_by: str
+    on_behalf_of: str | None
+    supersedes: UUID | None
+    superseded_by: UUID | None
+    compensates: UUID | None
+    rollback_action: dict[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime
+    escalates_at: datetime | None
+    escalated_at: datetime | None
+    not_before: datetime | None
+    decided_at: datetime | None
+    execution_deadline: datetime | None
+    fence: int
+    lease_owner: str | None
+    lease_until: datetime | None
+    attempts: int
+    next_attempt_at: datetime | None
+    executed_at: datetime | None
+    executed_by: str | None
+    verify_at: datetime | None
+    result: dict[str, Any] | None
+    reconciliation: dict[str, Any] | None
+    error_code: str | None
+    error_message: str | None
+    version: int
+    chain_seq: int
+    chain_hash: bytes
+
+
+COLUMNS = """
+       id, origin, origin_id, action_type, schema, params, context, target_tenant_type,
+       target_tenant_id, intent_hash, expect, plan, risk_level, state, status, level,
+       votes_approve, votes_reject, votes_abstain, votes_cast, reason, policy_id, policy_name,
+       policy_version, policy_hash, policy_snapshot, policy_trace, required_quorum, required_ratio,
+       timeout_seconds, escalation_role, auto_execute, electorate_size, voter_roles, voter_ids,
+       excluded, idempotency_key, request_hash, created_by, on_behalf_of, supersedes,
+       superseded_by, compensates, rollback_action, created_at, updated_at, expires_at,
+       escalates_at, escalated_at, not_before, decided_at, execution_deadline, fence, lease_owner,
+       lease_until, attempts, next_attempt_at, executed_at, executed_by, verify_at, result,
+       reconciliation, error_code, error_message, version, chain_seq, chain_hash
+"""
+
+LOCK_ACTIONS = Query(
+    """
+    /* approvals.lock_actions */
+    select """
+    + COLUMNS
+    + """
+      from approvals.ops_actions
+     where id = any(:ids::uuid[])
+     order by id
+       for update
+    """,
+    row=ActionRow,
+    locks=Rank.APPROVAL,
+)
+
+FIND_ACTION = Query(
+    """
+    /* approvals.find_action */
+    select """
+    + COLUMNS
+    + """
+      from approvals.ops_actions
+     where id = :id
+    """,
+    row=ActionRow,
+)
+
+FIND_BY_KEY_OR_TWIN = Query(
+    """
+    /* approvals.find_by_key_or_twin */
+    select """
+    + COLUMNS
+    + """
+      from approvals.ops_actions
+     where idempotency_key = :idempotency_key::text
+        or (twin = :twin
+            and state in ('pending', 'blocked', 'approved', 'scheduled', 'executing',
+                          'execution_unknown'))
+     order by (idempotency_key = :idempotency_key::text) is true desc
+     limit 1
+    """,
+    row=ActionRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRow:
+    now: datetime
+    policies_changed_at: datetime | None
+    voter: str
+    holders: list[dict[str, Any]]
+    ballots: list[dict[str, Any]]
+    delegations: list[dict[str, Any]]
+    excluded_too: list[str]
+
+
+# Read after the action is locked, so that every vote committed before is in it. The
+# clock is read here as well: in the locking statement it would be of before the wait.
+STANDING = Query(
+    """
+    /* approvals.standing */
+    select clock_timestamp() as now,
+           (select max(updated_at) from approvals.approval_policies) as policies_changed_at,
+           tenancy.principal(:voter) as voter,
+           coalesce((
+               select jsonb_agg(jsonb_build_object(
+                          'id', h.person_id, 'name', h.name, 'email', h.email, 'role', h.role,
+                          'since', h.granted_at))
+                 from tenancy.role_holders as h
+                where h.role = any(:roles::text[]) or h.person_id = any(:people::text[])
+           ), '[]') as holders,
+           coalesce((
+               select jsonb_agg(jsonb_build_object(
+                          'voter', v.voter_id, 'seat', v.seat, 'roles', v.voter_roles,
+                          'vote', v.vote, 'seq', v.seq, 'id', v.id, 'name', v.voter_name)
+                          order by v.seq)
+                 from approvals.current_votes as v
+                where v.ops_action_id = :action_id
+                  and (v.seat = v.voter_id
+                       or exists (
+                           select from approvals.delegations as d
+                            where d.delegate_id = v.voter_id
+                              and d.delegator_id = v.seat
+                              and d.role = any(v.voter_roles)
+                              and (d.action_types = '{}' or :action_type = any(d.action_types))
+                              and d.revoked_at is null
+                              and v.created_at >= d.starts_at
+                              and v.created_at < d.ends_at
+                              and exists (
+                                  select from tenancy.role_holders as h
+                                   where h.person_id = v.voter_id and h.role = '')))
+           ), '[]') as ballots,
+           coalesce((
+               select jsonb_agg(jsonb_build_object('delegator', d.delegator_id, 'role', d.role))
+                 from approvals.delegations as d
+                where d.delegate_id = tenancy.principal(:voter)
+                  and d.revoked_at is null
+                  and clock_timestamp() >= d.starts_at
+                  and clock_timestamp() < d.ends_at
+                  and (d.action_types = '{}' or :action_type = any(d.action_types))
+           ), '[]') as delegations,
+           coalesce((
+               select array_agg(distinct d.delegate_id)
+                 from approvals.delegations as d
+                where d.delegator_id = any(:excluded::text[])
+                  and d.revoked_at is null
+                  and clock_timestamp() >= d.starts_at
+                  and clock_timestamp() < d.ends_at
+           ), '{}') as excluded_too
+    """,
+    row=StandingRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InsertedRow:
+    id: UUID
+
+
+INSERT_ACTION = Query(
+    """
+    /* approvals.insert_action */
+    with inserted as (
+        insert into approvals.ops_actions (
+            id, origin, origin_id, action_type, schema, params, context, target_tenant_type,
+            target_tenant_id, intent_hash, expect, plan, risk_level, twin, policy_id, policy_name,
+            policy_version, policy_hash, policy_snapshot, policy_trace, required_quorum,
+            required_ratio, timeout_seconds, escalation_role, auto_execute, electorate_size,
+            voter_roles, voter_ids, excluded, idempotency_key, request_hash, created_by,
+            creator_roles, on_behalf_of, supersedes, compensates, rollback_action, created_at,
+            updated_at, expires_at, escalates_at, not_before, level, chain_seq, chain_hash)
+        values (
+            :id, :origin, :origin_id, :action_type, :schema, :params, :context, :target_tenant_type,
+            :target_tenant_id, :intent_hash, :expect, :plan, :risk_level, :twin, :policy_id,
+            :policy_name, :policy_version, :policy_hash, :policy_snapshot, :policy_trace,
+            :required_quorum, :required_ratio, :timeout_seconds, :escalation_role, :auto_execute,
+            :electorate_size, :voter_roles, :voter_ids, :excluded, :idempotency_key, :request_hash,
+            :created_by, :creator_roles, :on_behalf_of, :supersedes, :compensates,
+            :rollback_action, :created_at, :created_at, :expires_at, :escalates_at, :not_before,
+            :level, :chain_seq, :chain_hash)
+        on conflict do nothing
+        returning id
+    )
+    select id
+      from inserted, lateral pg_notify('ops_actions', id::text)
+    """,
+    row=InsertedRow,
+)
+
+INSERT_VOTE = Query(
+    """
+    /* approvals.insert_vote */
+    insert into approvals.ops_approvals (
+        id, ops_action_id, seq, voter_id, voter_name, voter_email, voter_roles, seat, vote,
+        comment, signed_jwt, jwt_fingerprint, client_vote_id, intent_hash, view_hash, auth,
+        channel, ip_address, user_agent, prev_vote_id, created_at, updated_at)
+    values (
+        :id, :ops_action_id, :seq, :voter_id, :voter_name, :voter_email, :voter_roles, :seat, :vote,
+        :comment, :signed_jwt, :jwt_fingerprint, :client_vote_id, :intent_hash, :view_hash, :auth,
+        :channel, :ip_address, :user_agent, :prev_vote_id, :created_at, :created_at)
+    """,
+    row=Nothing,
+)
+
+FIND_CLIENT_VOTE = Query(
+    """
+    /* approvals.find_client_vote */
+    select id
+      from approvals.ops_approvals
+     where ops_action_id = :ops_action_id
+       and voter_id = :voter_id
+       and client_vote_id = :client_vote_id
+    """,
+    row=InsertedRow,
+)
+
+INSERT_COMMENT = Query(
+    """
+    /* approvals.insert_comment */
+    insert into approvals.action_comments (
+        id, ops_action_id, author_id, author_name, kind, text, created_at)
+    values (:id, :ops_action_id, :author_id, :author_name, :kind, :text, :created_at)
+    """,
+    row=Nothing,
+)
+
+UPDATE_ACTION = Query(
+    """
+    /* approvals.update_action */
+    with written as (
+        update approvals.ops_actions
+           set state = :state,
+               level = :level,
+               reason = :reason,
+               votes_approve = :votes_approve,
+               votes_reject = :votes_reject,
+               votes_abstain = :votes_abstain,
+               votes_cast = :votes_cast,
+               expires_at = :expires_at,
+               escalates_at = :escalates_at,
+               escalated_at = :escalated_at,
+               decided_at = :decided_at,
+               not_before = :not_before,
+               execution_deadline = :execution_deadline,
+               superseded_by = :superseded_by,
+               fence = :fence,
+               lease_owner = :lease_owner,
+               lease_until = :lease_until,
+               attempts = :attempts,
+               next_attempt_at = :next_attempt_at,
+               executed_at = :executed_at,
+               executed_by = :executed_by,
+               verify_at = :verify_at,
+               result = :result,
+               reconciliation = :reconciliation,
+               voter_roles = :voter_roles,
+               voter_ids = :voter_ids,
+               error_code = :error_code,
+               error_message = :error_message,
+               chain_seq = :chain_seq,
+               chain_hash = :chain_hash,
+               version = :version,
+               updated_at = :updated_at
+         where id = :id
+        returning id
+    )
+    select id
+      from written, lateral pg_notify('ops_actions', id::text)
+    """,
+    row=InsertedRow,
+)
+
+BEGIN_ATTEMPT = Query(
+    """
+    /* approvals.begin_attempt */
+    insert into approvals.execution_attempts (ops_action_id, fence, worker, started_by, began_at)
+    values (:ops_action_id, :fence, :worker, :started_by, :began_at)
+    """,
+    row=Nothing,
+)
+
+END_ATTEMPT = Query(
+    """
+    /* approvals.end_attempt */
+    update approvals.execution_attempts
+       set ended_at = clock_timestamp(),
+           outcome = :outcome,
+           error = :error
+     where ops_action_id = :ops_action_id
+       and fence = :fence
+       and ended_at is null
+    """,
+    row=Nothing,
+)
+
+EXTEND_LEASE = Query(
+    """
+    /* approvals.extend_lease */
+    update approvals.ops_actions
+       set lease_until = clock_timestamp() + make_interval(secs => :seconds::float8)
+     where id = :id
+       and fence = :fence
+       and state = 'executing'
+    """,
+    row=Nothing,
+    locks=Rank.APPROVAL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeRow:
+    reason: str
+    ends_at: datetime | None
+
+
+FIND_FREEZE = Query(
+    """
+    /* approvals.find_freeze */
+    select reason, ends_at
+      from approvals.freezes
+     where ended_at is null
+       and starts_at <= clock_timestamp()
+       and (ends_at is null or ends_at > clock_timestamp())
+       and (action_types = '{}' or :action_type = any(action_types))
+     order by ends_at desc nulls first
+     limit 1
+    """,
+    row=FreezeRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    id: UUID
+    name: str
+    description: str
+    criteria: dict[str, Any]
+    policy: dict[str, Any]
+    priority: int
+    enabled: bool
+    baseline: bool
+    valid_from: datetime | None
+    valid_until: datetime | None
+    version: int
+    hash: bytes
+    created_by: str
+    updated_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+LIST_ENABLED_POLICIES = Query(
+    """
+    /* approvals.list_enabled_policies */
+    select id, name, description, criteria, policy, priority, enabled, baseline, valid_from,
+           valid_until, version, hash, created_by, updated_by, created_at, updated_at
+      from approvals.approval_policies
+     where enabled
+       and deleted_at is null
+     order by priority desc, created_at, id
+    """,
+    row=PolicyRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    done: bool
+
+
+LOCK_HISTORY = Query(
+    """
+    /* approvals.lock_history */
+    select pg_advisory_xact_lock(hashtext('approvals.history'), hashtext(:action_type)) is not null
+           as done
+    """,
+    row=Told,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    at: datetime
+    count: int
+    total: Decimal
+
+
+SUM_HISTORY = Query(
+    """
+    /* approvals.sum_history */
+    select clock_timestamp() as at,
+           count(*) as count,
+           coalesce(sum(case
+               when :path::text[] = '{amount}' then (a.plan -> 'amount' ->> 'minor')::numeric
+               when jsonb_typeof(a.params #> :path::text[]) = 'object'
+                   then (a.params #> :path::text[] ->> 'minor')::numeric
+               else (a.params #>> :path::text[])::numeric
+           end), 0) as total
+      from approvals.ops_actions as a
+     where a.action_type = any(:action_types::text[])
+       and a.created_at > clock_timestamp() - make_interval(secs => :window_s::float8)
+       and a.state not in ('rejected', 'expired', 'cancelled', 'superseded', 'stale', 'compensated')
+       and (:currency::text is null or a.plan -> 'amount' ->> 'currency' = :currency::text)
+       and jsonb_build_object(
+               'action_type', a.action_type, 'origin', a.origin, 'params', a.params,
+               'target_tenant_type', a.target_tenant_type,
+               'target_tenant_id', a.target_tenant_id,
+               'country', a.plan -> 'country') @> :like::jsonb
+    """,
+    row=HistoryRow,
+)
+
+NOW = Query(
+    """
+    /* approvals.now */
+    select clock_timestamp() as at, 0::bigint as count, 0::numeric as total
+    """,
+    row=HistoryRow,
+)

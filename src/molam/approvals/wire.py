@@ -1,0 +1,82 @@
+"""What the engine's API accepts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from molam.approvals.model import TEXT_LENGTH_MAX
+from molam.platform.web.wire import Identifier, LongText, Moment
+
+Limit = Annotated[int, Meta(ge=1, le=100)]
+Offset = Annotated[int, Meta(ge=0, le=100_000)]
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+Reason = Annotated[str, Meta(min_length=1, max_length=TEXT_LENGTH_MAX)]
+
+
+class ActionBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    origin: Literal["sira", "system", "ops_ui", "module", "alert"]
+    action_type: Identifier
+    params: dict[str, Any]
+    idempotency_key: Identifier | None = None
+    origin_id: Identifier | None = None
+    target_tenant_type: Identifier | None = None
+    target_tenant_id: Identifier | None = None
+    required_quorum: dict[str, Any] | None = None
+    required_ratio: Any = None
+    timeout_seconds: Annotated[int, Meta(ge=60)] | None = None
+    escalation_role: Identifier | None = None
+    auto_execute: bool | None = None
+    rollback_action: dict[str, Any] | None = None
+    created_by: Identifier | None = None
+    """Accepted from services, which ask on somebody's behalf; people are who they are."""
+    supersedes: Identifier | None = None
+    not_before: Moment | None = None
+
+
+class VoteBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    vote: Literal["approve", "reject", "abstain", "withdrawn"]
+    comment: Annotated[str, Meta(min_length=1, max_length=TEXT_LENGTH_MAX)] | None = None
+    signed_jwt: Annotated[str, Meta(max_length=8192)] | None = None
+    client_vote_id: Identifier | None = None
+    intent_hash: Hash | None = None
+    view_hash: Hash | None = None
+    confirmation: Annotated[str, Meta(max_length=64)] | None = None
+
+
+class CommentBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    text: Reason
+
+
+class CancelBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    reason: LongText | None = None
+
+
+class PageQuery(msgspec.Struct, forbid_unknown_fields=True):
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class PendingQuery(msgspec.Struct, forbid_unknown_fields=True):
+    limit: Limit = 50
+    offset: Offset = 0
+    mine: Literal["votable"] | None = None
+
+
+class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True):
+    limit: Limit = 50
+    status: Identifier | None = None
+    action_type: Identifier | None = None
+    created_by: Identifier | None = None
+    target_tenant_type: Identifier | None = None
+    target_tenant_id: Identifier | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class Answer(msgspec.Struct):
+    """Every answer says ``success``; the rest depends on the path."""
+
+    success: bool

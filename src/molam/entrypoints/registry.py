@@ -1,0 +1,23 @@
+"""Where the action types of every domain are joined into what the engine knows."""
+
+from __future__ import annotations
+
+from molam.approvals import risk_actions
+from molam.ledger import actions as ledger
+from molam.platform.actions import Registry
+from molam.platform.events import actions as events
+from molam.platform.web import rate_actions
+from molam.tenancy import actions as tenancy
+
+
+def registry() -> Registry:
+    """Join the action types; the engine is given them and imports none."""
+    return Registry(
+        [
+            *tenancy.ACTIONS,
+            *ledger.ACTIONS,
+            *events.ACTIONS,
+            *rate_actions.ACTIONS,
+            *risk_actions.ACTIONS,
+        ]
+    )

@@ -1,0 +1,135 @@
+"""Where operations are put together: the engine, its API and the console, on one port."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import httpx2
+from fastapi import FastAPI
+
+from molam.approvals import (
+    aftermath_endpoints,
+    delegation_endpoints,
+    endpoints,
+    figures_endpoints,
+    policy_endpoints,
+    risk_endpoints,
+    risk_pages,
+)
+from molam.approvals.claims import Runtime
+from molam.approvals.policy_book import PolicyBook
+from molam.audit import endpoints as audit
+from molam.entrypoints.desk import desk_of, worker_name
+from molam.entrypoints.keys import secret_key
+from molam.entrypoints.local import OPS_PORT, migrations_folder
+from molam.entrypoints.registry import registry
+from molam.kernel.clock import SystemClock
+from molam.notices import endpoints as notices
+from molam.ops import routes as console
+from molam.platform.auth.assembly import Auth, assemble
+from molam.platform.auth.sign_in import RelyingParty
+from molam.platform.db import ProcessRole, open_database
+from molam.platform.settings import Settings
+from molam.platform.web import Cursors, Site, assets, build_app, health, preferences
+from molam.platform.web.listener import listening
+from molam.platform.web.sse import Hub
+from molam.platform.web.templating import problem_page
+from molam.tenancy import queries as tenancy
+
+CHANNELS = frozenset({"ops_actions", "inbox"})
+
+
+def ops_app(settings: Settings) -> FastAPI:
+    """Put together the operations app: /api/ops, /api/approvals, and the console."""
+    client = httpx2.AsyncClient(timeout=5.0)
+
+    async def roles_of(subject: str, merchant_id: str | None) -> frozenset[str] | None:
+        return await tenancy.roles_of(app.state.db, subject, merchant_id)
+
+    auth = assemble(
+        settings,
+        party=RelyingParty(
+            app="ops",
+            client_id=settings.molam_ops_client_id,
+            public_url=settings.ops_url,
+            cookie=f"molam_ops_{settings.port(OPS_PORT)}",
+        ),
+        client=client,
+        directory=roles_of,
+        clock=SystemClock(),
+    )
+    app = build_app(
+        name="molam-ops",
+        routes=[
+            endpoints.routes,
+            aftermath_endpoints.routes,
+            figures_endpoints.routes,
+            policy_endpoints.routes,
+            delegation_endpoints.routes,
+            risk_endpoints.routes,
+            risk_pages.routes,
+            audit.routes,
+            notices.routes,
+            *console.ALL,
+            preferences.routes,
+            assets.routes,
+            auth.routes,
+        ],
+        authenticator=auth.authenticator,
+        settings=settings,
+        lifespan=_lifespan(settings, auth, client),
+        site=Site(
+            public_origin=settings.ops_url,
+            form_action=(auth.issuer_origin,),
+            sign_in_path="/sign-in",
+            problem_page=problem_page,
+            metrics_prefix="molam_ops",
+            ready={
+                "database": health.database_answers(lambda: app.state.db),
+                "migrations": health.migrations_applied(settings.database_dsn, migrations_folder()),
+            },
+        ),
+    )
+    return app
+
+
+def _lifespan(
+    settings: Settings, auth: Auth, client: httpx2.AsyncClient
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.db = db = await open_database(
+            settings.database_dsn,
+            ProcessRole.OPS,
+            application="molam-ops",
+            connections_max=settings.molam_db_connections_max,
+        )
+        known = registry()
+        app.state.runtime = Runtime(db, known, PolicyBook(known), worker_name("ops"))
+        app.state.tokens = auth.tokens
+        app.state.ops_cursors = Cursors(secret_key(settings), purpose="ops-actions")
+        app.state.hub = hub = Hub(channels=CHANNELS)
+
+        def directory_changed(_person: str) -> None:
+            auth.directory.forget()
+            hub.recheck()
+
+        def doubt_everything() -> None:
+            auth.directory.forget()
+            hub.tell_all()
+
+        hear = {
+            "ops_actions": lambda action_id: console.hear(hub, action_id),
+            "inbox": lambda person_id: hub.tell("inbox", person_id),
+            "directory": directory_changed,
+        }
+        async with (
+            client,
+            listening(settings.database_dsn, hear, gap=doubt_everything, application="molam-ops"),
+        ):
+            app.state.desk = desk_of(settings, app.state.runtime)
+            yield
+        await db.close()
+
+    return lifespan

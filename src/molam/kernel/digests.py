@@ -1,0 +1,55 @@
+"""SHA-256 over canonical JSON (RFC 8785), each use under a name of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from decimal import Decimal
+from typing import cast
+
+import rfc8785
+
+
+def canonical_bytes(value: object) -> bytes:
+    """
+    Write *value* in the one form RFC 8785 gives it.
+
+    Integers are exact up to 2**53 - 1; larger ones raise, and belong in strings.
+    """
+    return rfc8785.dumps(cast("dict[str, object]", value))  # type: ignore[arg-type]
+
+
+def digest(purpose: str, value: object) -> bytes:
+    """Hash *value* under *purpose* (``molam.intent/1``), so that no hash stands for another."""
+    return hashlib.sha256(purpose.encode() + b"\x00" + canonical_bytes(value)).digest()
+
+
+_GROUP = 4
+_GROUPS_SHOWN = 4
+
+
+def check_words(digest_: bytes) -> str:
+    """
+    Write the first and last four groups of a hash, for people to compare by eye.
+
+    Pages, mails, chats and command lines all show the same. Eight groups are 160
+    bits: too many for anybody to find another intent that looks alike.
+    """
+    text = base64.b32encode(digest_).decode("ascii").rstrip("=")
+    groups = [text[at : at + _GROUP] for at in range(0, len(text), _GROUP)]
+    if len(groups) <= 2 * _GROUPS_SHOWN:
+        return " ".join(groups)
+    return f"{' '.join(groups[:_GROUPS_SHOWN])} … {' '.join(groups[-_GROUPS_SHOWN:])}"
+
+
+def hashable(value: object) -> object:
+    """Write decimals and very large integers as text, so that equal numbers hash equally."""
+    if isinstance(value, Decimal):
+        return "0" if value == 0 else f"{value.normalize():f}"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
+        return str(value)
+    if isinstance(value, dict):
+        return {str(name): hashable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [hashable(each) for each in value]
+    return value

@@ -1,0 +1,1 @@
+"""Telling people: an inbox for everybody, and an outbox for mail, webhooks and chat."""

@@ -1,0 +1,1 @@
+"""The ops console: where people decide what others asked for."""

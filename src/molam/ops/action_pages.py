@@ -1,0 +1,326 @@
+"""The page of one action, and the forms that decide it."""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from molam.approvals import aftermath, commands, execution, voting
+from molam.approvals.model import (
+    REASON_LENGTH_MIN,
+    ActionAbsent,
+    ConfirmationRequired,
+    ReasonRequired,
+    StaleView,
+    VoteRequest,
+)
+from molam.kernel.refusals import Kind, Refusal
+from molam.ops import permissions
+from molam.ops.detail import Detail, compare, detail_of
+from molam.ops.propose_pages import actor_of
+from molam.ops.shell import Said, framed, said
+from molam.platform.auth.step_up import StepUpRequired
+from molam.platform.auth.tokens import AAL2
+from molam.platform.web import Caller, Routes, catalogue
+from molam.platform.web.templating import language_of
+
+routes = Routes()
+
+Word = Annotated[str, Meta(max_length=32)]
+_SHOWN_ON_PAGE = frozenset({Kind.CONFLICT, Kind.FORBIDDEN, Kind.BROKEN_RULE, Kind.MALFORMED})
+
+
+class ActionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    said: Word | None = None
+    live: Literal["0"] | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every form of the page sends: what was shown, and what the person wrote."""
+
+    view_hash: Annotated[str, Meta(max_length=64)]
+    intent_hash: Annotated[str, Meta(max_length=64)]
+    seen: Annotated[str, Meta(max_length=32_768)] = ""
+    form_id: Annotated[str, Meta(max_length=64)] = ""
+    vote: Literal["approve", "reject", "abstain"] | None = None
+    comment: Annotated[str, Meta(max_length=4000)] = ""
+    confirmation: Annotated[str, Meta(max_length=64)] = ""
+    read: Literal["yes"] | None = None
+    outcome: Literal["executed", "failed"] | None = None
+
+
+@routes.get(
+    "/ops/actions/{id:uuid}",
+    needs=permissions.USE_CONSOLE,
+    page=True,
+    query=ActionQuery,
+    refuses=(ActionAbsent,),
+)
+async def action(request: Request, caller: Caller, query: ActionQuery) -> Response:
+    """Show what would happen, who must agree, and what was said and done so far."""
+    return await _page(request, caller, live=query.live is None, message=said(query.said))
+
+
+@routes.post(
+    "/ops/actions/{id:uuid}/vote",
+    needs=permissions.USE_CONSOLE,
+    page=True,
+    form=True,
+    body=Decision,
+    refuses=(ActionAbsent,),
+)
+async def vote(request: Request, caller: Caller, form: Decision) -> Response:
+    """Record the caller's vote, and decide the action if that decides it."""
+    if form.vote is None:
+        return await _page(request, caller, message=Said("form-refused", "orange"))
+    if form.vote == "approve" and form.read is None:
+        detail = await _detail(request, caller)
+        if detail.friction:
+            return await _page(request, caller, message=said("read-first"), panel="approve")
+    return await _decided(request, caller, form, form.vote, f"voted-{form.vote}")
+
+
+@routes.post(
+    "/ops/actions/{id:uuid}/withdraw",
+    needs=permissions.USE_CONSOLE,
+    page=True,
+    form=True,
+    body=Decision,
+    refuses=(ActionAbsent,),
+)
+async def withdraw(request: Request, caller: Caller, form: Decision) -> Response:
+    """Take the caller's vote back."""
+    return await _decided(request, caller, form, "withdrawn", "withdrawn")
+
+
+async def _decided(
+    request: Request,
+    caller: Caller,
+    form: Decision,
+    word: Literal["approve", "reject", "abstain", "withdrawn"],
+    code: str,
+) -> Response:
+    runtime = request.app.state.runtime
+    asked = VoteRequest(
+        vote=word,
+        comment=form.comment.strip() or None,
+        client_vote_id=f"{form.form_id}/{word}" if form.form_id else None,
+        intent_hash=form.intent_hash,
+        view_hash=form.view_hash,
+        confirmation=_typed(form.confirmation),
+    )
+    try:
+        await voting.vote(runtime.db, runtime.book, _id(request), asked, actor_of(caller))
+    except Refusal as refusal:
+        return await _refused(request, caller, form, refusal, panel=word)
+    return _back(request, code)
+
+
+@routes.post(
+    "/ops/actions/{id:uuid}/comment",
+    needs=permissions.USE_CONSOLE,
+    page=True,
+    form=True,
+    body=Decision,
+    refuses=(ActionAbsent,),
+)
+async def comment(request: Request, caller: Caller, form: Decision) -> Response:
+    """Say something about the action; anybody who may see it may."""
+    try:
+        await voting.comment(
+            request.app.state.db, _id(request), actor_of(caller), text=form.comment
+        )
+    except Refusal as refusal:
+        return await _refused(request, caller, form, refusal, panel="comment")
+    return _back(request, "commented")
+
+
+@routes.post(
+    "/ops/actions/{id:uuid}/execute",
+    needs=permissions.USE_CONSOLE,
+    page=True,
+    form=True,
+    body=Decision,
+    refuses=(ActionAbsent,),
+)
+async def execute(request: Request, caller: Caller, form: Decision) -> Response:
+    """Carry out what was approved, or try again what failed."""
+    detail = await _detail(request, caller)
+    if detail.can["execute"] is not None:
+        # The button of an older page: the engine would say the same, without our words.
+        message = Said(detail.can["execute"], "orange")
+        return await _page(request, caller, message=message)
+    typed = _typed(form.confirmation)
+    if detail.line.state != "failed" and detail.typed and typed not in detail.typed.accepted:
+        return await _page(request, caller, message=said("confirmation-wrong"), panel="execute")
+    try:
+        done = await execution.execute(request.app.state.runtime, _id(request), actor_of(caller))
+    except Refusal as refusal:
+        return await _refused(request, caller, form, refusal, panel="execute")
+    words = {"executed": "executed", "verified": "executed", "execution_unknown": "outcome-unknown"}
+    return _back(request, words.get(done.state, "failed"))
+
+
+@routes.post(
+    "/ops/actions/{id:uuid}/cancel",
+    needs=permissions.USE_CONSOLE,
+    page=True,
+    form=True,
+    body=Decision,
+    refuses=(ActionAbsent,),
+)
+async def cancel(request: Request, caller: Caller, form: Decision) -> Response:
+    """End the action before anything happens."""
+    if len(form.comment.strip()) < REASON_LENGTH_MIN:
+        return await _page(request, caller, message=said("reason-short"), panel="cancel")
+    try:
+        await commands.cancel(
+            request.app.state.db, _id(request), actor_of(caller), reason=form.comment.strip()
+        )
+    except Refusal as refusal:
+        return await _refused(request, caller, form, refusal, panel="cancel")
+    return _back(request, "cancelled")
+
+
+@routes.post(
+    "/ops/actions/{id:uuid}/reconcile",
+    needs=permissions.USE_CONSOLE,
+    page=True,
+    form=True,
+    body=Decision,
+    refuses=(ActionAbsent,),
+)
+async def reconcile(request: Request, caller: Caller, form: Decision) -> Response:
+    """Say whether an execution whose answer was lost had its effect."""
+    if form.outcome is None:
+        return await _page(request, caller, message=Said("form-refused", "orange"))
+    try:
+        await aftermath.reconcile(
+            request.app.state.db,
+            _id(request),
+            actor_of(caller),
+            executed=form.outcome == "executed",
+            evidence=form.comment,
+        )
+    except Refusal as refusal:
+        return await _refused(request, caller, form, refusal, panel="reconcile")
+    return _back(request, "reported")
+
+
+@routes.post(
+    "/ops/actions/{id:uuid}/compensate",
+    needs=permissions.PROPOSE,
+    page=True,
+    form=True,
+    body=Decision,
+    refuses=(ActionAbsent,),
+)
+async def compensate(request: Request, caller: Caller, form: Decision) -> Response:
+    """Ask for the action that undoes this one; it has votes of its own."""
+    try:
+        created = await aftermath.compensate(
+            request.app.state.runtime, _id(request), actor_of(caller), reason=form.comment
+        )
+    except Refusal as refusal:
+        return await _refused(request, caller, form, refusal, panel="compensate")
+    return RedirectResponse(
+        f"/ops/actions/{created.row.id}?said=created", status_code=HTTPStatus.SEE_OTHER
+    )
+
+
+def _id(request: Request) -> UUID:
+    found: UUID = request.path_params["id"]
+    return found
+
+
+def _back(request: Request, code: str) -> Response:
+    # No language of the page is lost, and a reload repeats nothing.
+    return RedirectResponse(
+        f"/ops/actions/{_id(request)}?said={code}", status_code=HTTPStatus.SEE_OTHER
+    )
+
+
+def _typed(text: str) -> str:
+    """Read a confirmation as people type one: ``1 000 000`` is 1000000."""
+    bare = "".join(char for char in text if char not in " .,\u00a0\u202f")
+    return bare if bare.isdigit() else text.strip()
+
+
+async def _detail(request: Request, caller: Caller) -> Detail:
+    return await detail_of(
+        request.app.state,
+        _id(request),
+        caller,
+        actor=actor_of(caller),
+        language=language_of(request, caller),
+    )
+
+
+async def _page(
+    request: Request,
+    caller: Caller,
+    *,
+    live: bool = True,
+    message: Said | None = None,
+    panel: str | None = None,
+    seen: str | None = None,
+) -> Response:
+    detail = await _detail(request, caller)
+    step_up = None
+    if detail.step_up_s is not None:
+        back = f"/ops/actions/{detail.line.id}?said=confirm-again"
+        step_up = "/sign-in?" + urlencode(
+            {"next": back, "acr_values": AAL2, "max_age": detail.step_up_s}
+        )
+    response = await framed(
+        request,
+        caller,
+        "action.html",
+        place="queue" if detail.line.is_open else "actions",
+        live=live,
+        said=message,
+        page=detail,
+        form_id=secrets.token_urlsafe(12),
+        open_panel=panel,
+        differences=[] if seen is None else compare(seen, detail),
+        step_up=step_up,
+    )
+    if message is not None and message.hue != "green" and request.method == "POST":
+        response.status_code = HTTPStatus.CONFLICT
+    return response
+
+
+async def _refused(
+    request: Request, caller: Caller, form: Decision, refusal: Refusal, *, panel: str
+) -> Response:
+    """Show the page again with why nothing was recorded; or ask for a fresh proof of identity."""
+    match refusal:
+        case StepUpRequired():
+            query = urlencode(
+                {
+                    "next": f"/ops/actions/{_id(request)}?said=confirm-again",
+                    "acr_values": str(refusal.facts["acr_values"]),
+                    "max_age": str(refusal.facts["max_age"]),
+                }
+            )
+            return RedirectResponse(f"/sign-in?{query}", status_code=HTTPStatus.SEE_OTHER)
+        case StaleView():
+            return await _page(request, caller, message=said("stale-view"), seen=form.seen)
+        case ReasonRequired():
+            return await _page(request, caller, message=said("reason-short"), panel=panel)
+        case ConfirmationRequired():
+            return await _page(request, caller, message=said("confirmation-wrong"), panel=panel)
+    if refusal.kind not in _SHOWN_ON_PAGE:
+        raise refusal
+    language = language_of(request, caller)
+    name = catalogue.sentence(refusal.code, fallback=refusal.title, locale=language)
+    detail = refusal.detail if language == "en" else ""
+    return await _page(request, caller, message=Said(refusal.code, "orange", name, detail))

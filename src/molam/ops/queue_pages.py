@@ -1,0 +1,120 @@
+"""The console's first page: what the reader can decide now, and the rest of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Meta
+from starlette.datastructures import State
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from molam.approvals import queries
+from molam.approvals.queries import Tab
+from molam.approvals.store import ActionRow
+from molam.kernel.clock import Instant
+from molam.ops import permissions, store
+from molam.ops.shell import TEMPLATES, framed, may
+from molam.ops.views import Line, line
+from molam.platform.web import PUBLIC, Caller, Routes
+from molam.platform.web.l10n import Language
+from molam.platform.web.preferences import local_path
+from molam.platform.web.templating import language_of
+
+routes = Routes()
+
+PAGE_ROWS = 50
+_PAGES_MAX = 200
+TABS: tuple[Tab, ...] = get_args(Tab)
+
+
+class QueueQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tab: Tab = "turn"
+    page: Annotated[int, Meta(ge=1, le=_PAGES_MAX)] = 1
+    live: Literal["0"] | None = None
+
+
+class SignInQuery(msgspec.Struct, forbid_unknown_fields=True):
+    next: Annotated[str, Meta(max_length=1024)] = "/ops"
+    acr_values: Annotated[str, Meta(max_length=64)] | None = None
+    max_age: Annotated[str, Meta(max_length=8)] | None = None
+
+
+@routes.get("/", needs=PUBLIC, page=True)
+async def start(_request: Request, _caller: Caller) -> Response:
+    """Lead to the console."""
+    return RedirectResponse("/ops", status_code=HTTPStatus.SEE_OTHER)
+
+
+@routes.get("/sign-in", needs=PUBLIC, page=True, query=SignInQuery)
+async def sign_in(request: Request, _caller: Caller, query: SignInQuery) -> Response:
+    """Welcome a visitor who has not signed in."""
+    if query.acr_values is not None:
+        # Already signed in and asked for more: nothing to welcome them to.
+        given = {"next": query.next, "acr_values": query.acr_values, "max_age": query.max_age}
+        wanted = urlencode({key: value for key, value in given.items() if value is not None})
+        return RedirectResponse(f"/auth/sign-in?{wanted}", status_code=HTTPStatus.SEE_OTHER)
+    return TEMPLATES.page(request, None, "sign_in.html", next=local_path(query.next))
+
+
+@routes.get("/ops", needs=permissions.USE_CONSOLE, page=True, query=QueueQuery)
+async def queue(request: Request, caller: Caller, query: QueueQuery) -> Response:
+    """Show one tab of the reader's queue, the nearest deadline first."""
+    db = request.app.state.db
+    rows = await queries.queue(
+        db,
+        query.tab,
+        person=caller.subject,
+        roles=sorted(caller.roles),
+        limit=PAGE_ROWS + 1,
+        offset=(query.page - 1) * PAGE_ROWS,
+    )
+    more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
+    last_left: Instant | None = None
+    if not rows and query.tab == "turn":
+        votes = await queries.user_votes(db, caller.subject, limit=1)
+        last_left = votes[0].created_at if votes else None
+    return await framed(
+        request,
+        caller,
+        "queue.html",
+        place="queue",
+        live=query.live is None and query.page == 1,
+        tab=query.tab,
+        tabs=TABS,
+        rows=await _lines(request.app.state, rows, caller, language_of(request, caller)),
+        key=await waiting(request.app.state, caller, query.tab),
+        last_left=last_left,
+        may_propose=may(caller, permissions.PROPOSE),
+        older=f"/ops?tab={query.tab}&page={query.page + 1}" if more else None,
+    )
+
+
+async def waiting(state: State, caller: Caller, tab: Tab) -> str:
+    """Name what a tab shows, and count what waits for the reader: ``3:`` and a mark."""
+    rows = await state.db.read(
+        store.MARK_TAB, person=caller.subject, roles=sorted(caller.roles), tab=tab
+    )
+    return f"{rows[0].turn}:{rows[0].mark}"
+
+
+async def _lines(
+    state: State, rows: Sequence[ActionRow], caller: Caller, language: Language
+) -> list[Line]:
+    asking = sorted({row.created_by for row in rows})
+    names = {each.id: each.name for each in await state.db.read(store.LIST_NAMES, ids=asking)}
+    return [
+        line(
+            row,
+            language,
+            asked_by=names.get(row.created_by),
+            seat=next(iter(sorted(caller.roles.intersection(row.voter_roles))), None)
+            if row.state in {"pending", "blocked"}
+            else None,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,32 @@
+"""The console as wiring mounts it: every route, and what the open pages must hear."""
+
+from __future__ import annotations
+
+from molam.ops import (
+    action_pages,
+    audit_pages,
+    entity_pages,
+    history_pages,
+    inbox_pages,
+    live,
+    policy_pages,
+    propose_pages,
+    queue_pages,
+    statistics_pages,
+)
+from molam.ops.live import hear
+
+__all__ = ["ALL", "hear"]
+
+ALL = (
+    queue_pages.routes,
+    action_pages.routes,
+    propose_pages.routes,
+    history_pages.routes,
+    entity_pages.routes,
+    policy_pages.routes,
+    statistics_pages.routes,
+    inbox_pages.routes,
+    audit_pages.routes,
+    live.routes,
+)

@@ -1,0 +1,207 @@
+"""What the console reads of actions beyond what the engine answers: lists, search, a target's past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from molam.platform.db import Query
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    id: UUID
+    action_type: str
+    schema: str
+    params: dict[str, Any]
+    plan: dict[str, Any]
+    target_tenant_type: str
+    target_tenant_id: str
+    risk_level: str
+    state: str
+    status: str
+    level: int
+    votes_approve: int
+    votes_reject: int
+    required_quorum: dict[str, Any]
+    policy_name: str
+    policy_version: int
+    origin: str
+    created_by: str
+    created_by_name: str | None
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+    execution_deadline: datetime | None
+    executed_at: datetime | None
+
+
+COLUMNS = """a.id, a.action_type, a.schema, a.params, a.plan, a.target_tenant_type,
+           a.target_tenant_id, a.risk_level, a.state, a.status, a.level, a.votes_approve,
+           a.votes_reject, a.required_quorum, a.policy_name, a.policy_version, a.origin,
+           a.created_by, p.name as created_by_name, a.created_at, a.expires_at, a.decided_at,
+           a.execution_deadline, a.executed_at"""
+
+# One that is not asked for is null. The position and the order use actions_newest.
+_FILTERS = """
+       and (:status::text is null or a.status = :status)
+       and (:action_type::text is null or a.action_type = :action_type)
+       and (:target::text is null or a.target_tenant_id = :target)
+       and (:risk::text is null or a.risk_level = :risk)
+       and (:origin::text is null or a.origin = :origin)
+       and (:created_by::text is null or a.created_by = :created_by)
+       and a.created_at >= :from_at
+       and a.created_at < :to_at"""
+
+LIST_OLDER = Query(
+    f"""
+    /* ops.list_older */
+    select {COLUMNS}
+      from approvals.ops_actions a
+      left join tenancy.people p on p.id = a.created_by
+     where (a.created_at, a.id) < (:at, :id)
+    {_FILTERS}
+     order by a.created_at desc, a.id desc
+     limit :limit
+    """,
+    row=ActionRow,
+)
+
+LIST_NEWER = Query(
+    f"""
+    /* ops.list_newer */
+    select {COLUMNS}
+      from approvals.ops_actions a
+      left join tenancy.people p on p.id = a.created_by
+     where (a.created_at, a.id) > (:at, :id)
+    {_FILTERS}
+     order by a.created_at, a.id
+     limit :limit
+    """,
+    row=ActionRow,
+)
+
+LIST_OF_TARGET = Query(
+    f"""
+    /* ops.list_of_target */
+    select {COLUMNS}
+      from approvals.ops_actions a
+      left join tenancy.people p on p.id = a.created_by
+     where a.target_tenant_type = :type
+       and a.target_tenant_id = :id
+     order by a.created_at desc, a.id desc
+     limit :limit
+    """,
+    row=ActionRow,
+)
+
+# By the beginning of the id, by the target, or by who asked.
+SEARCH_ACTIONS = Query(
+    f"""
+    /* ops.search_actions */
+    select {COLUMNS}
+      from approvals.ops_actions a
+      left join tenancy.people p on p.id = a.created_by
+     where (a.id >= :low::uuid and a.id <= :high::uuid)
+        or a.target_tenant_id = :term
+        or a.action_type = upper(:term)
+        or a.created_by = lower(:term)
+     order by a.created_at desc, a.id desc
+     limit :limit
+    """,
+    row=ActionRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRow:
+    action_type: str
+
+
+LIST_TYPES = Query(
+    """
+    /* ops.list_types */
+    select distinct action_type
+      from approvals.ops_actions
+     order by action_type
+     limit 100
+    """,
+    row=TypeRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    id: str
+    name: str
+
+
+LIST_NAMES = Query(
+    """
+    /* ops.list_names */
+    select id, name
+      from tenancy.people
+     where id = any(:ids)
+    """,
+    row=PersonName,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRow:
+    turn: int
+    mark: str
+
+
+# As the queue's first tab decides it, without the stages and the matching of people to
+# places that only the engine knows: it may count one that the engine would still refuse.
+_TURN = """
+            select
+              from approvals.ops_actions a
+             where a.state in ('pending', 'blocked')
+               and (a.expires_at > now() or a.escalates_at is not null)
+               and (a.voter_roles && :roles::text[] or :person::text = any(a.voter_ids))
+               and not :person::text = any(a.excluded)
+               and not exists (
+                   select
+                     from approvals.ops_approvals v
+                    where v.ops_action_id = a.id
+                      and v.voter_id = :person::text)
+             limit 100"""
+
+# The mark changes with every action that a tab could show: it says that a page is out
+# of date, not how.
+MARK_TAB = Query(
+    f"""
+    /* ops.mark_tab */
+    select (select count(*) from ({_TURN}) as waiting) as turn,
+           coalesce((
+               select max(extract(epoch from a.updated_at))::text || '/' || count(*)::text
+                 from approvals.ops_actions a
+                where case :tab
+                      when 'mine' then a.created_by = :person::text
+                      when 'executing' then a.state in ('approved', 'scheduled', 'executing',
+                                                        'execution_unknown', 'failed')
+                      when 'done' then a.updated_at > now() - interval '1 day'
+                      else a.state in ('pending', 'blocked')
+                      end
+           ), '') as mark
+    """,
+    row=MarkRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CountRow:
+    count: int
+
+
+COUNT_TURN = Query(
+    f"""
+    /* ops.count_turn */
+    select count(*) as count from ({_TURN}) as waiting
+    """,
+    row=CountRow,
+)
