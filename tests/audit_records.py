@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -68,16 +69,18 @@ def record(of: Sequence[Entry]) -> Record:
     return Record([line(entry, position) for position, entry in enumerate(of)], sign(of))
 
 
-async def assert_audited(db: Database) -> int:
+async def assert_audited(db: Database, *only: UUID) -> int:
     """
     Every action's entries make an unbroken chain that comes to what its row says.
 
     Call it at the end of any test that changed actions; it returns how many there are.
+    Given ids, it looks at those alone.
     """
     async with db.transaction("tests.audited", readonly=True) as tx:
         rows = await tx.connection.fetch(
             "select id, state, level, votes_approve, votes_reject, votes_abstain, chain_seq,"
-            " chain_hash from approvals.ops_actions"
+            " chain_hash from approvals.ops_actions where $1::uuid[] = '{}' or id = any($1)",
+            list(only),
         )
     for row in rows:
         entries = await entries_of_action(db, row["id"])

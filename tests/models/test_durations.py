@@ -57,7 +57,7 @@ def test_wall_time_is_read_in_any_unit(text: object, seconds: int):
         "367d",
         None,
         [],
-        "９h",
+        "\uff19h",
         10**12,
     ],
 )

@@ -86,7 +86,8 @@ async def draft_of(
         each for each in (request.on_behalf_of, plan.beneficiary) if each is not None
     )
     standing = await _standing(tx, intent.type.name, rules, actor.id, sorted(excluded))
-    excluded.add(standing.voter)
+    # A service asks; whoever answers for it asked.
+    excluded |= {standing.voter, standing.owner or standing.voter}
     barred = frozenset(excluded) | frozenset(standing.excluded_too)
     rules = _pinned(rules, electorate(rules, standing, excluded=barred))
     electors = electorate(rules, standing, excluded=barred)

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from molam.approvals import commands, execution, queries, sweeps, views, voting
+from molam.approvals import commands, execution, policies, queries, sweeps, views, voting
 from molam.approvals.claims import Runtime
 from molam.approvals.drafts import check_bounds, read_id
 from molam.approvals.model import Actor, FieldsRefused, NewAction, VoteRequest, parsed
 from molam.approvals.policy_book import PolicyBook
+from molam.approvals.policy_wire import policy_json
 from molam.audit.queries import entries_of_action
 from molam.platform.actions import Registry
 from molam.platform.db import Database
@@ -150,6 +151,29 @@ class Engine:
     ) -> list[Document]:
         rows = await queries.user_votes(self.runtime.db, user_id, limit=limit, offset=offset)
         return [views.vote_json(row) for row in rows]
+
+    async def create_approval_policy(self, **fields: object) -> Document:
+        """
+        Add a policy as ``created_by``; see `policies.create_policy`.
+
+        The answer is the policy, or the action that waits for votes if it would let
+        more through than before.
+
+        Raises:
+            PolicyMalformed, CriteriaMalformed, PolicyRefused, PolicyNameTaken
+        """
+        created_by = fields.pop("created_by", None)
+        if not isinstance(created_by, str) or not created_by:
+            raise FieldsRefused("created_by says who asks.", field="created_by")
+        changed = await policies.create_policy(self.runtime, parsed(fields), Actor(created_by))
+        if changed.policy is None:
+            assert changed.action is not None
+            return {"policy": None, "action": views.action_json(changed.action)}
+        return policy_json(changed.policy, self.runtime.registry)
+
+    async def list_policies(self, *, enabled_only: bool = False) -> list[Document]:
+        rows = await policies.list_policies(self.runtime.db, enabled_only=enabled_only)
+        return [policy_json(row, self.runtime.registry) for row in rows]
 
     async def get_approval_stats(self) -> list[Document]:
         return [views.plain(row) for row in await queries.stats(self.runtime.db)]

@@ -18,6 +18,7 @@ from molam.platform.db import Tx
 
 REQUEST = "molam.request/1"
 _TEXT_LENGTH_MAX = 4000
+_INTEGER_MAX = 2**53 - 1
 
 
 class PlanRefused(Refusal):
@@ -96,7 +97,7 @@ def read_params(type_: ActionType[Any], raw: object) -> msgspec.Struct:
     Raises:
         ParamsRefused: says which one, and why.
     """
-    _check_text(raw)
+    _check_spelling(raw)
     try:
         params = msgspec.convert(raw, type_.params, strict=True)
     except msgspec.ValidationError as error:
@@ -185,8 +186,8 @@ def _bounded(context: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _check_text(value: object) -> None:
-    """Refuse text with two spellings: what is approved and what runs must look the same."""
+def _check_spelling(value: object) -> None:
+    """Refuse what has two spellings: what is approved and what runs must look the same."""
     match value:
         case str():
             if len(value) > _TEXT_LENGTH_MAX:
@@ -195,13 +196,17 @@ def _check_text(value: object) -> None:
                 raise ParamsRefused("Text must be in Unicode's composed form (NFC).")
             if any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in value):
                 raise ParamsRefused("Text must not hold control or direction characters.")
+        case int():
+            # Beyond it a number has no single canonical form, so it cannot be hashed.
+            if abs(value) > _INTEGER_MAX:
+                raise ParamsRefused(f"A whole number is at most {_INTEGER_MAX}.")
         case dict():
             for key, each in value.items():
-                _check_text(key)
-                _check_text(each)
+                _check_spelling(key)
+                _check_spelling(each)
         case list():
             for each in value:
-                _check_text(each)
+                _check_spelling(each)
 
 
 def _plain(value: object) -> object:

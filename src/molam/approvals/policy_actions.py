@@ -71,6 +71,7 @@ def _type(registry: Callable[[], Registry]) -> ActionType[ChangePolicy]:
         risk="critical",
         title=_title,
         target=lambda params: Target("policy", str(params.policy_id)),
+        twin=_twin,
         complete=complete,
         plan=plan,
         apply=apply,
@@ -146,6 +147,13 @@ async def _apply(tx: Tx, execution: Execution[ChangePolicy], registry: Registry)
         {"changed": True, "policy_id": str(wanted.policy_id), "version": version, "change": word},
         (Change("policy", before, None if row is None else document_of_row(row)),),
     )
+
+
+def _twin(params: ChangePolicy) -> str:
+    """Take two requests for a new policy of one name as the same; each makes an id of its own."""
+    if params.version or params.document is None:
+        return f"policy/{params.policy_id}"
+    return f"policy/new/{params.document.get('name')}"
 
 
 def _undo(

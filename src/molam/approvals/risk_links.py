@@ -30,6 +30,10 @@ _NONCE_BYTES = 16
 # may open the page as often as they like.
 
 
+PATH = "/approvals/link"
+"""The page a link opens."""
+
+
 class MissingToken(Refusal):
     code = "missing-token"
     kind = Kind.MALFORMED

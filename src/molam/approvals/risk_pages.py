@@ -16,15 +16,17 @@ from molam.approvals import risk_links, risk_queries
 from molam.approvals import risk_model as model
 from molam.approvals.model import NotEligible, ReasonRequired, StaleView
 from molam.approvals.risk_commands import Desk
+from molam.kernel.shown import plain
 from molam.platform.web import PUBLIC, Caller, Routes
 from molam.platform.web.limits import Limiter, TooManyAttempts
 from molam.platform.web.templating import Templates, language_of
 from molam.sira.scoring import Contribution, explain
 
 routes = Routes()
-TEMPLATES = Templates("molam.approvals")
-
-PATH = "/approvals/link"
+TEMPLATES = Templates(
+    "molam.approvals",
+    filters={"tame": lambda text: plain(str(text)), "utc": lambda at: f"{at:%Y-%m-%d %H:%M} UTC"},
+)
 
 _deciding = Limiter(burst=10, per_minute=10)
 
@@ -40,7 +42,7 @@ class DecideForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @routes.get(
-    PATH,
+    risk_links.PATH,
     needs=PUBLIC,
     page=True,
     query=LinkQuery,
@@ -77,7 +79,7 @@ async def show(request: Request, caller: Caller, query: LinkQuery) -> Response:
 
 
 @routes.post(
-    PATH,
+    risk_links.PATH,
     needs=PUBLIC,
     page=True,
     form=True,
@@ -115,5 +117,5 @@ async def decide(request: Request, caller: Caller, form: DecideForm) -> Response
     )
     assert form.token is not None
     return RedirectResponse(
-        f"{PATH}?{urlencode({'token': form.token})}", status_code=HTTPStatus.SEE_OTHER
+        f"{risk_links.PATH}?{urlencode({'token': form.token})}", status_code=HTTPStatus.SEE_OTHER
     )

@@ -167,3 +167,25 @@ SET_EVIDENCE = Query(
     """,
     row=Nothing,
 )
+
+
+# The one person with this address may decide it, so the link is made for them.
+FIND_LINK_OF_READER = Query(
+    """
+    /* risk.find_link_of_reader */
+    select t.id, t.approval_id, t.approver_id, t.decision, t.intent_hash, t.used,
+           t.expires_at <= clock_timestamp() as is_over, t.created_at
+      from approvals.approvals_action as a
+      join approvals.approvals_tokens as t on t.approval_id = a.id
+      join tenancy.people as p on p.id = t.approver_id
+     where a.ops_action_id = :ops_action_id
+       and a.status = 'pending'
+       and p.email = :email
+       and t.decision = 'approve'
+       and not t.used
+       and t.expires_at > clock_timestamp()
+     order by t.id
+     limit 2
+    """,
+    row=TokenRow,
+)

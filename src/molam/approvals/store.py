@@ -147,6 +147,7 @@ class StandingRow:
     now: datetime
     policies_changed_at: datetime | None
     voter: str
+    owner: str | None
     holders: list[dict[str, Any]]
     ballots: list[dict[str, Any]]
     delegations: list[dict[str, Any]]
@@ -161,6 +162,7 @@ STANDING = Query(
     select clock_timestamp() as now,
            (select max(updated_at) from approvals.approval_policies) as policies_changed_at,
            tenancy.principal(:voter) as voter,
+           (select owner_id from tenancy.people where id = tenancy.principal(:voter)) as owner,
            coalesce((
                select jsonb_agg(jsonb_build_object(
                           'id', h.person_id, 'name', h.name, 'email', h.email, 'role', h.role,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -80,3 +81,11 @@ class Answer(msgspec.Struct):
     """Every answer says ``success``; the rest depends on the path."""
 
     success: bool
+
+
+def uuid_of(text: str) -> UUID | None:
+    """Read an id of a path; None if it cannot be one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

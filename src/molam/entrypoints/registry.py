@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from molam.approvals import risk_actions
+from molam.approvals.policy_actions import with_policy_changes
 from molam.ledger import actions as ledger
 from molam.platform.actions import Registry
 from molam.platform.events import actions as events
@@ -12,7 +13,7 @@ from molam.tenancy import actions as tenancy
 
 def registry() -> Registry:
     """Join the action types; the engine is given them and imports none."""
-    return Registry(
+    return with_policy_changes(
         [
             *tenancy.ACTIONS,
             *ledger.ACTIONS,

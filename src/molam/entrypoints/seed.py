@@ -7,10 +7,13 @@ import sys
 
 import click
 
+from molam.approvals.engine import Engine
 from molam.entrypoints.local import StartRefused, database, read_settings
+from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
+from molam.simulator.operations import seed_operations
 from molam.simulator.profiles import HISTORY_DAYS
 from molam.simulator.seed import backfill, seed_demo
 
@@ -40,6 +43,8 @@ async def _seed(settings: Settings, days: int) -> None:
             f"added {seeded.merchants} merchants, {seeded.people} people, {seeded.grants} roles,"
             f" {seeded.agents} agents"
         )
+        policies, actions = await seed_operations(Engine.of(db, registry(), worker="seed"))
+        click.echo(f"added {policies} approval policies, {actions} actions to decide or look at")
         if days:
             count = await backfill(db, now, days=days, progress=_show)
             click.echo(f"published {count} events of the last {days} days")

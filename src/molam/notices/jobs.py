@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from uuid import UUID
 
 import msgspec
@@ -37,11 +39,16 @@ DELIVERIES = Counter("molam_notices_deliveries", "Attempts to deliver", ["channe
 # Idempotency-Key, `id`), by which receivers drop it.
 
 
+PageFor = Callable[[Database, store.DeliveryRow], Awaitable[str | None]]
+"""Finds a page made for one reader, which is then linked instead of the notice's own."""
+
+
 def handlers(
     channels: Channels,
     egress: Egress,
     clock: Clock,
     *,
+    page_for: PageFor | None = None,
     attempts_max: int = ATTEMPTS_MAX,
     retry_first_s: float = RETRY_FIRST_S,
 ) -> list[JobHandler]:
@@ -51,6 +58,8 @@ def handlers(
         if not rows or rows[0].state == "sent":
             return
         row = rows[0]
+        if page_for is not None:
+            row = replace(row, link=await page_for(job.db, row) or row.link)
         try:
             await send(row, channels, egress, clock.now())
         except (Refusal, Outage) as error:

@@ -54,6 +54,10 @@ HEADLINES = MappingProxyType(
         (Kind.FREEZE_BEGUN, "en"): "Executions are frozen",
         (Kind.FREEZE_ENDED, "fr"): "Les exécutions reprennent",
         (Kind.FREEZE_ENDED, "en"): "Executions go on",
+        (Kind.DELEGATION_GIVEN, "fr"): "Un rôle vous est délégué : {title}",
+        (Kind.DELEGATION_GIVEN, "en"): "A role is lent to you: {title}",
+        (Kind.DELEGATION_ENDED, "fr"): "Une délégation prend fin : {title}",
+        (Kind.DELEGATION_ENDED, "en"): "A delegation has ended: {title}",
     }
 )
 assert {kind for kind, _ in HEADLINES} == set(Kind)
@@ -96,6 +100,16 @@ ADVICE = MappingProxyType(
         (Kind.BREAK_GLASS_USED, "en"): "Somebody else must review it within 24 hours.",
         (Kind.REVIEW_DUE, "fr"): "La procédure d'urgence a servi et attend sa revue.",
         (Kind.REVIEW_DUE, "en"): "The emergency procedure was used and awaits its review.",
+        (Kind.DELEGATION_GIVEN, "fr"): (
+            "Votre vote remplit sa place, une fois. Vous ne décidez plus de ses propres demandes ; "
+            "vous pouvez rendre le rôle."
+        ),
+        (Kind.DELEGATION_GIVEN, "en"): (
+            "Your vote fills their place, once. You no longer decide what they ask for themselves; "
+            "you may give the role back."
+        ),
+        (Kind.DELEGATION_ENDED, "fr"): "Si elle a été reprise, les votes donnés par elle tombent.",
+        (Kind.DELEGATION_ENDED, "en"): "If it was taken back, votes given by it stop counting.",
     }
 )
 

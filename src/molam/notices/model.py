@@ -32,6 +32,8 @@ class Kind(StrEnum):
     POLICY_CHANGED = "policy_changed"
     FREEZE_BEGUN = "freeze_begun"
     FREEZE_ENDED = "freeze_ended"
+    DELEGATION_GIVEN = "delegation_given"
+    DELEGATION_ENDED = "delegation_ended"
 
 
 class NoticeAbsent(Refusal):

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
+from molam.approvals import permissions as engine
 from molam.platform.web import Permission
 
-OPS_ADMIN = "ops_admin"
-FINANCE_OPS = "finance_ops"
-PAY_ADMIN = "pay_admin"
-
-CONSOLE_ROLES = frozenset(
-    {
-        OPS_ADMIN,
-        FINANCE_OPS,
-        PAY_ADMIN,
-        "compliance",
-        "cfo",
-        "auditor",
-        "treasury_ops",
-        "super_admin",
-    }
-)
-
-USE_CONSOLE = Permission("ops.use_console", CONSOLE_ROLES)
-PROPOSE = Permission("ops.propose", frozenset({OPS_ADMIN, FINANCE_OPS, PAY_ADMIN}))
-VIEW_POLICIES = Permission(
-    "ops.view_policies", frozenset({OPS_ADMIN, FINANCE_OPS, PAY_ADMIN, "auditor"})
-)
+# As the engine's API has them, without the programs: those read JSON.
+USE_CONSOLE = Permission("ops.use_console", engine.STAFF)
+PROPOSE = Permission("ops.propose", engine.CREATE.roles - {engine.SERVICE})
+STATISTICS = engine.STATISTICS
+VIEW_POLICIES = engine.POLICY_READ
+CHANGE_POLICIES = engine.POLICY_WRITE

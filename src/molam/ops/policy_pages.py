@@ -6,17 +6,20 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.approvals import criteria, rule_words
+from molam.approvals.policies import PolicyAbsent
 from molam.approvals.rules import read_rules
-from molam.kernel.refusals import Kind, Refusal
+from molam.kernel.refusals import Refusal
 from molam.ops import permissions, policy_store, statistics_store
-from molam.ops.shell import framed
+from molam.ops.shell import framed, may, said
 from molam.ops.statistics_pages import people_for
 from molam.ops.views import line
 from molam.platform.actions import Registry
@@ -27,12 +30,6 @@ from molam.platform.web.templating import language_of
 routes = Routes()
 
 ACTIONS_SHOWN = 10
-
-
-class PolicyAbsent(Refusal):
-    code = "policy-absent"
-    kind = Kind.ABSENT
-    title = "No such policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +46,12 @@ class PolicyView:
     then: str
 
 
-@routes.get("/ops/policies", needs=permissions.VIEW_POLICIES, page=True)
-async def policies(request: Request, caller: Caller) -> Response:
+class PoliciesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    said: Annotated[str, Meta(max_length=32)] | None = None
+
+
+@routes.get("/ops/policies", needs=permissions.VIEW_POLICIES, page=True, query=PoliciesQuery)
+async def policies(request: Request, caller: Caller, query: PoliciesQuery) -> Response:
     """List policies in the order in which they are asked."""
     rows = await request.app.state.db.read(policy_store.LIST_POLICIES)
     language, registry = language_of(request, caller), request.app.state.runtime.registry
@@ -60,6 +61,8 @@ async def policies(request: Request, caller: Caller) -> Response:
         "policies.html",
         place="policies",
         policies=[view(row, registry, language) for row in rows],
+        may_change=may(caller, permissions.CHANGE_POLICIES),
+        said=said(query.said),
     )
 
 
@@ -67,9 +70,10 @@ async def policies(request: Request, caller: Caller) -> Response:
     "/ops/policies/{id:uuid}",
     needs=permissions.VIEW_POLICIES,
     page=True,
+    query=PoliciesQuery,
     refuses=(PolicyAbsent,),
 )
-async def policy(request: Request, caller: Caller) -> Response:
+async def policy(request: Request, caller: Caller, query: PoliciesQuery) -> Response:
     """Show one policy: in words, as it is written, its versions, and what it decided."""
     db, id_ = request.app.state.db, request.path_params["id"]
     found = await db.read(policy_store.FIND_POLICY, id=id_)
@@ -85,9 +89,11 @@ async def policy(request: Request, caller: Caller) -> Response:
         "policy.html",
         place="policies",
         policy=view(row, request.app.state.runtime.registry, language),
+        may_change=may(caller, permissions.CHANGE_POLICIES) and not row.is_deleted,
+        said=said(query.said),
         people=people_for(row.policy.get("required_quorum"), holders),
         versions=await db.read(policy_store.LIST_VERSIONS, policy_id=id_),
-        text=_text({"criteria": row.criteria, "policy": row.policy}),
+        text=as_text({"criteria": row.criteria, "policy": row.policy}),
         actions=[line(each, language, asked_by=each.created_by_name) for each in actions],
     )
 
@@ -97,11 +103,11 @@ def view(row: policy_store.PolicyRow, registry: Registry, language: Language) ->
     try:
         when = criteria.sentence(criteria.compile_criteria(row.criteria, registry), language)
     except Refusal:
-        when = _text(row.criteria)
+        when = as_text(row.criteria)
     try:
         then = rule_words.sentence(read_rules(row.policy), language)
     except Refusal:
-        then = _text(row.policy)
+        then = as_text(row.policy)
     return PolicyView(
         id=row.id,
         name=row.name,
@@ -116,9 +122,12 @@ def view(row: policy_store.PolicyRow, registry: Registry, language: Language) ->
     )
 
 
-def _text(document: Any) -> str:
+def as_text(document: Any) -> str:
+    """Write JSON as people read it; a decimal as the number it is."""
     return json.dumps(document, ensure_ascii=False, indent=2, default=_plain)
 
 
 def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Decimal) else repr(value)
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return repr(value)

@@ -23,6 +23,7 @@ class PolicyRow:
     baseline: bool
     version: int
     updated_at: datetime
+    is_deleted: bool
 
 
 _POLICY = (

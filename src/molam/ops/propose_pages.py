@@ -34,6 +34,8 @@ routes = Routes()
 
 WHY_LENGTH_MAX = 2000
 _TEXT_LENGTH_MAX = 500
+# Asked for by saving a policy, and by other modules, with what no form can hold.
+_NOT_BY_FORM = frozenset({"CHANGE_APPROVAL_POLICY", "RISK_APPROVAL"})
 _SHOWN_AS_PAGE = frozenset({Kind.BROKEN_RULE, Kind.CONFLICT, Kind.ABSENT, Kind.MALFORMED})
 
 
@@ -73,7 +75,8 @@ def actor_of(caller: Caller) -> Actor:
 @routes.get("/ops/propose", needs=permissions.PROPOSE, page=True)
 async def choose(request: Request, caller: Caller) -> Response:
     """List what can be asked for."""
-    types = sorted(request.app.state.runtime.registry, key=lambda each: each.name)
+    known = [each for each in request.app.state.runtime.registry if each.name not in _NOT_BY_FORM]
+    types = sorted(known, key=lambda each: each.name)
     return await framed(request, caller, "propose_list.html", place="queue", types=types)
 
 
@@ -82,7 +85,7 @@ async def choose(request: Request, caller: Caller) -> Response:
 )
 async def begin(request: Request, caller: Caller) -> Response:
     """Show the form of one action type, filled with what the address says."""
-    type_ = request.app.state.runtime.registry.find(request.path_params["type"])
+    type_ = _type(request)
     given = {key: value[:_TEXT_LENGTH_MAX] for key, value in request.query_params.items()}
     return await _form(request, caller, type_, given)
 
@@ -97,7 +100,7 @@ async def begin(request: Request, caller: Caller) -> Response:
 async def propose(request: Request, caller: Caller) -> Response:
     """Rehearse what was typed and show it, or ask for it when that was shown."""
     state = request.app.state
-    type_ = state.runtime.registry.find(request.path_params["type"])
+    type_ = _type(request)
     typed = await wire.read_form(request)
     typed.pop(FIELD, None)
     fields = forms.fields_of(type_.params)
@@ -112,8 +115,16 @@ async def propose(request: Request, caller: Caller) -> Response:
     except Refusal as refusal:
         if refusal.kind not in _SHOWN_AS_PAGE:
             raise
-        shown = _refused(refusal, language_of(request, caller))
+        shown = refused(refusal, language_of(request, caller))
         return await _form(request, caller, type_, typed, refused=shown)
+
+
+def _type(request: Request) -> ActionType[Any]:
+    name = request.path_params["type"]
+    if name in _NOT_BY_FORM:
+        raise UnknownActionType("It is not asked for by a form.")
+    found: ActionType[Any] = request.app.state.runtime.registry.find(name)
+    return found
 
 
 def _asked(
@@ -222,7 +233,8 @@ async def _unit(db: Database, typed: Mapping[str, str]) -> Currency | None:
     return None if code is None else CURRENCIES.get(code)
 
 
-def _refused(refusal: Refusal, language: Language) -> Refused:
+def refused(refusal: Refusal, language: Language) -> Refused:
+    """Say a refusal in the reader's language, for a page to show beside its form."""
     cause = str(refusal.facts.get("cause", refusal.code))
     action = refusal.facts.get("action_id")
     return Refused(

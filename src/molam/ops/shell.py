@@ -40,6 +40,9 @@ _GOOD = frozenset(
         "reported",
         "read",
         "saved",
+        "policy-saved",
+        "policy-proposed",
+        "policy-deleted",
     }
 )
 _BAD = frozenset(
@@ -71,6 +74,7 @@ class Nav:
     turn: int
     unread: int
     policies: bool
+    statistics: bool
 
 
 def _utc(instant: datetime) -> str:
@@ -138,7 +142,12 @@ async def framed(
     turn, unread = await asyncio.gather(
         turn_count(db, caller), notices.unread_count(db, caller.subject)
     )
-    nav = Nav(turn=turn, unread=unread, policies=may(caller, permissions.VIEW_POLICIES))
+    nav = Nav(
+        turn=turn,
+        unread=unread,
+        policies=may(caller, permissions.VIEW_POLICIES),
+        statistics=may(caller, permissions.STATISTICS),
+    )
     return TEMPLATES.page(
         request,
         caller,

@@ -53,7 +53,7 @@ class Spare:
     spare: int
 
 
-@routes.get("/ops/statistics", needs=permissions.USE_CONSOLE, page=True, query=StatisticsQuery)
+@routes.get("/ops/statistics", needs=permissions.STATISTICS, page=True, query=StatisticsQuery)
 async def statistics(request: Request, caller: Caller, query: StatisticsQuery) -> Response:
     """Show how fast actions are decided, and what could go wrong with that."""
     db, days = request.app.state.db, int(query.days)

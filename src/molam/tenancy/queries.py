@@ -26,7 +26,8 @@ async def roles_of(db: Database, person_id: str, merchant_id: str | None) -> fro
     """
     Tell which roles a person holds now: the platform's, and those at *merchant_id*.
 
-    None means that the directory does not know the person at all.
+    None means that the directory does not know the person, or that it is a service,
+    whose token alone says what it may do.
     """
     rows = await db.read(store.LIST_ROLES, person_id=person_id, merchant_id=merchant_id)
     if not rows[0].known:

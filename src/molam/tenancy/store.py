@@ -78,7 +78,7 @@ class OwnerRow:
 LIST_ROLES = Query(
     """
     /* tenancy.list_roles */
-    select p.id is not null as known, g.role
+    select (p.id is not null and not p.is_service) as known, g.role
       from (select :person_id::text as id) as asked
       left join tenancy.people p on p.id = asked.id
       left join tenancy.role_grants g
