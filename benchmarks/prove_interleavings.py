@@ -17,8 +17,9 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -31,31 +32,42 @@ from molam.platform.db.migrations import migrate
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "interleavings")]
 
-import scenarios  # noqa: E402 - shared with the tests, which find it beside them.
+import action_scenarios  # noqa: E402 - shared with the tests, which find them beside them.
+import action_twins  # noqa: E402
+import scenarios  # noqa: E402
 import twins  # noqa: E402
 
 SCHEDULES = 2_000
 TWIN_SCHEDULES_MAX = 500
 
 
+Open = Callable[[str], contextlib.AbstractAsyncContextManager[Any]]
+
+SUITES: tuple[tuple[Open, Sequence[Any], Sequence[Any]], ...] = (
+    (scenarios.scene, scenarios.ALL, twins.TWINS),
+    (action_scenarios.scene, action_scenarios.ALL, action_twins.TWINS),
+)
+"""How each suite opens its scene, what it runs there, and what it takes away."""
+
+
 @contextlib.asynccontextmanager
-async def a_scene(admin_dsn: str) -> AsyncIterator[scenarios.Scene]:
+async def a_scene(admin_dsn: str, opened: Open) -> AsyncIterator[Any]:
     name = f"molam_prove_{secrets.token_hex(4)}"
     dsn = urlsplit(admin_dsn)._replace(path=f"/{name}").geturl()
     admin = await asyncpg.connect(admin_dsn)
     await admin.execute(f"create database {name}")
     try:
         await migrate(dsn, migrations_folder())
-        async with scenarios.scene(dsn) as scene:
+        async with opened(dsn) as scene:
             yield scene
     finally:
         await admin.execute(f"drop database {name} with (force)")
         await admin.close()
 
 
-async def prove(admin_dsn: str, scenario: scenarios.Scenario, seeds: range) -> bool:
+async def prove(admin_dsn: str, opened: Open, scenario: Any, seeds: range) -> bool:
     began = time.perf_counter()
-    async with a_scene(admin_dsn) as scene:
+    async with a_scene(admin_dsn, opened) as scene:
         for done, seed in enumerate(seeds):
             try:
                 await scenario(scene, seed)
@@ -72,9 +84,9 @@ async def prove(admin_dsn: str, scenario: scenarios.Scenario, seeds: range) -> b
     return True
 
 
-async def prove_twin(admin_dsn: str, twin: twins.Twin, first: int) -> bool:
+async def prove_twin(admin_dsn: str, opened: Open, twin: Any, first: int) -> bool:
     """Without its safety, some schedule fails as the twin says."""
-    async with a_scene(admin_dsn) as scene:
+    async with a_scene(admin_dsn, opened) as scene:
         with twin.in_place():
             for seed in range(first, first + TWIN_SCHEDULES_MAX):
                 try:
@@ -91,8 +103,16 @@ async def prove_twin(admin_dsn: str, twin: twins.Twin, first: int) -> bool:
 async def main(admin_dsn: str, first: int, scale: float) -> bool:
     seeds = range(first, first + max(1, round(SCHEDULES * scale)))
     print(f"seed {first}, scale {scale}", flush=True)
-    proved = [await prove(admin_dsn, scenario, seeds) for scenario in scenarios.ALL]
-    proved += [await prove_twin(admin_dsn, twin, first) for twin in twins.TWINS]
+    proved = [
+        await prove(admin_dsn, opened, scenario, seeds)
+        for opened, those, _ in SUITES
+        for scenario in those
+    ]
+    proved += [
+        await prove_twin(admin_dsn, opened, twin, first)
+        for opened, _, those in SUITES
+        for twin in those
+    ]
     return all(proved)
 
 

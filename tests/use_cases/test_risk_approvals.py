@@ -12,9 +12,11 @@ import pytest
 
 import builders
 from molam.approvals import voting
+from molam.approvals.aftermath import break_glass
 from molam.approvals.engine import Engine
 from molam.approvals.model import (
     Actor,
+    Auth,
     IdempotencyMismatch,
     NotEligible,
     SameHands,
@@ -36,7 +38,9 @@ from molam.approvals.risk_model import (
     PayloadRefused,
 )
 from molam.approvals.risk_queries import detail, view_of_link
+from molam.kernel.clock import SystemClock
 from molam.platform.actions import PreconditionChanged
+from molam.platform.auth import AAL2
 from molam.platform.db import Database
 from molam.tenancy import commands as tenancy
 from risk import EVIDENCE, SERVICE, a_desk, an_approval, asked, events_of, link_of
@@ -488,3 +492,31 @@ async def test_scores_and_evidence_cannot_be_rewritten(desk: Desk, db: Database)
     ):
         with pytest.raises(asyncpg.RestrictViolationError):
             await run(db, sql)
+
+
+async def test_breaking_the_glass_needs_no_evidence(desk: Desk, db: Database):
+    row = (await an_approval(desk, "three")).row
+    assert row.ops_action_id is not None
+    proved = replace(SUPER, auth=Auth(AAL2, SystemClock().now()))
+
+    await break_glass(
+        desk.runtime, row.ops_action_id, proved, reason="The supplier waits at the door."
+    )
+
+    assert (await status_of(desk, row.id))[0] == "approved"
+    assert [topic for topic, _ in await events_of(db, row.id)] == ["approval.completed"]
+
+
+async def test_approval_without_the_evidence_is_caught_when_it_is_carried_out(
+    desk: Desk, db: Database
+):
+    row = (await an_approval(desk, "three")).row
+    await upload(desk.runtime.db, desk.files, row.id, PDF, by="a")
+    engine = Engine(desk.runtime)
+    for voter in ("finance-user-1", "finance-user-2", "pay-admin-1"):
+        await engine.vote_on_action(str(row.ops_action_id), voter, [], "approve")
+    await run(db, "update approvals.approvals_action set evidence_uploaded = false")
+
+    await engine.auto_execute_approved_actions()
+
+    assert (await status_of(desk, row.id))[0] == "rejected"

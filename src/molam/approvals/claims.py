@@ -14,6 +14,7 @@ from molam.approvals.lifecycle import State, TransitionRefused, transition
 from molam.approvals.locked import LockedAction, lock, standing_of
 from molam.approvals.model import (
     LEASE,
+    LIFT_FREEZE,
     SYSTEM_EXECUTOR,
     ActionAbsent,
     ActionExpired,
@@ -144,8 +145,8 @@ def _not_now(
     if row.not_before is not None and standing.now < row.not_before:
         at = binding.instant_text(row.not_before)
         return NotYet("It may be carried out later.", not_before=at)
-    if frozen is not None:
-        return ExecutionFrozen(f"Execution is frozen: {frozen.reason}.")
+    if frozen is not None and row.action_type != LIFT_FREEZE:
+        return ExecutionFrozen(f"Execution is frozen: {frozen.reason.rstrip('.')}.")
     return None
 
 

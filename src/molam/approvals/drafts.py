@@ -82,9 +82,11 @@ async def draft_of(
     if ruling is None:
         ruling = await _chosen(tx, book, request.origin, intent, shown)
     rules = tightened(ruling.rules, request.tightening())
-    excluded = {actor.id}.union(
-        each for each in (request.on_behalf_of, plan.beneficiary) if each is not None
-    )
+    named = [each for each in (request.on_behalf_of, plan.beneficiary) if each is not None]
+    excluded = {actor.id, *named}
+    if named:
+        found = await tx.all(store.LIST_PRINCIPALS, names=named)
+        excluded.update(each.id for each in found)
     standing = await _standing(tx, intent.type.name, rules, actor.id, sorted(excluded))
     # A service asks; whoever answers for it asked.
     excluded |= {standing.voter, standing.owner or standing.voter}

@@ -47,7 +47,10 @@ class LockedAction:
     entries: list[chain.Entry] = field(default_factory=list)
 
     def change(self, **fields: Any) -> None:
-        self.row = replace(self.row, **fields)
+        row = replace(self.row, **fields)
+        # PostgreSQL generates it; whoever shows this row must not wait for that.
+        status = lifecycle.status_of(lifecycle.State(row.state), row.level, row.votes_cast)
+        self.row = replace(row, status=status)
 
     def move(self, event: str, *, reason: str | None = None) -> None:
         """

@@ -17,6 +17,8 @@ from molam.kernel.refusals import Kind, Refusal
 REASON_LENGTH_MIN = 10
 TEXT_LENGTH_MAX = 4000
 SYSTEM_EXECUTOR = "system_auto_execute"
+LIFT_FREEZE = "LIFT_FREEZE"
+"""The one action type that no freeze holds back, or none could ever be lifted."""
 
 VoteWord = Literal["approve", "reject", "abstain", "withdrawn"]
 

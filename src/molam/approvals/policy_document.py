@@ -24,6 +24,11 @@ POLICY = "molam.policy/1"
 
 Document = dict[str, Any]
 
+_FIELDS = frozenset(
+    {"name", "description", "criteria", "policy", "priority", "enabled", "baseline"}
+    | {"valid_from", "valid_until"}
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -62,6 +67,9 @@ def read_draft(fields: Mapping[str, object], registry: Registry) -> Draft:
     Raises:
         PolicyMalformed, CriteriaMalformed: says which field, and why.
     """
+    for key in fields:
+        if key not in _FIELDS:
+            raise PolicyMalformed(f"{key[:64]} is not known.")
     baseline = _flag(fields, "baseline", default=False)
     criteria = compile_criteria(fields.get("criteria"), registry, baseline=baseline)
     named = criteria.types or frozenset()

@@ -129,7 +129,7 @@ async def simulate_policy(request: Request, caller: Caller, body: SimulateBody) 
         sets = await _sets(tx, runtime, body.policy, body.policy_id)
         now = await tx.one(policy_store.POLICIES_NOW)
         assert now is not None
-        trials = await simulate(tx, runtime.registry, asked, sets, now.at)
+        trials = await simulate(tx, runtime.registry, asked, sets, at=now.at)
     return answered({"results": [trial_json(each) for each in trials]}, headers)
 
 

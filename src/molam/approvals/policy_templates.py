@@ -34,7 +34,7 @@ class Template:
         }
 
 
-def _by(role: str, least: int, **more: Any) -> dict[str, Any]:
+def _by(role: str, least: int, **more: object) -> dict[str, Any]:
     quorum = {"type": "role", "value": {"role": role, "min_votes": least}}
     return {"required_quorum": quorum, **more}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -64,10 +64,11 @@ async def simulate(
     registry: Registry,
     requests: Sequence[NewAction],
     sets: tuple[Sequence[StoredPolicy], Sequence[StoredPolicy]],
+    *,
     at: Instant,
 ) -> list[Trial]:
     """Decide made-up requests under both *sets*; *tx* is read-only, and nothing is stored."""
-    return [await _trial(tx, registry, request, sets, at) for request in requests[:SAMPLES_MAX]]
+    return [await _trial(tx, registry, request, sets, at=at) for request in requests[:SAMPLES_MAX]]
 
 
 async def _trial(
@@ -75,6 +76,7 @@ async def _trial(
     registry: Registry,
     request: NewAction,
     sets: tuple[Sequence[StoredPolicy], Sequence[StoredPolicy]],
+    *,
     at: Instant,
 ) -> Trial:
     try:
@@ -133,7 +135,7 @@ def backtest_of(
 def past_facts(row: PastActionRow) -> dict[str, Any]:
     """Put together what was known of a past action when its policy was chosen."""
     tenant = {"type": row.target_tenant_type, "id": row.target_tenant_id}
-    plan: Mapping[str, Any] = {"amount": None, "country": None, **row.plan}
+    plan: dict[str, Any] = {"amount": None, "country": None, **row.plan}
     facts = facts_of(
         origin=row.origin,
         risk=row.risk_level,

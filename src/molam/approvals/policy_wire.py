@@ -141,10 +141,8 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _ratio(text: str) -> msgspec.Raw | str:
+def _ratio(text: str) -> float | str:
     """Write a share as the number it was given as, where it has an end: 0.75, but "2/3"."""
     ratio = read_ratio(text)
     exact = Decimal(ratio.numerator) / Decimal(ratio.denominator)
-    return (
-        msgspec.Raw(f"{exact:f}".encode()) if exact * ratio.denominator == ratio.numerator else text
-    )
+    return float(exact) if exact * ratio.denominator == ratio.numerator else text

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from molam.approvals import risk_model as model
+from molam.approvals import risk_proof_store as proofs
 from molam.approvals import risk_store as store
 from molam.approvals.drafts import read_id
 from molam.approvals.risk_events import tell_ended
@@ -111,11 +112,23 @@ async def _apply(tx: Tx, execution: Execution[RiskApproval]) -> Outcome:
     if str(row.ops_action_id) != execution.action_id:
         raise PreconditionChanged("The request is decided by another action.")
     if row.status == "pending":
-        if row.evidence_required and not row.evidence_uploaded:
-            raise PreconditionChanged("The evidence it needs was never uploaded.")
+        await _check_evidence(tx, row)
         await tx.run(store.SET_APPROVED, id=row.id, ops_action_id=row.ops_action_id)
         await tell_ended(tx, row.id)
     return Outcome({"approval_id": str(row.id), "approval_type": row.action_type, "approved": True})
+
+
+async def _check_evidence(tx: Tx, row: RiskRow) -> None:
+    """
+    Look for it again where it counts; who breaks the glass answers for its absence.
+
+    Raises:
+        PreconditionChanged: it was approved without.
+    """
+    if row.evidence_required and not row.evidence_uploaded:
+        [found] = await tx.all(proofs.IS_FORCED, ops_action_id=row.ops_action_id)
+        if not found.forced:
+            raise PreconditionChanged("The evidence it needs was never uploaded.")
 
 
 async def _row(tx: Tx, params: RiskApproval) -> RiskRow:

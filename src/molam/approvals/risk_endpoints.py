@@ -6,12 +6,9 @@ import base64
 import binascii
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 import msgspec
-import obstore
 from msgspec import Meta
-from obstore.exceptions import BaseError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,12 +29,12 @@ from molam.approvals.model import (
     Unsatisfiable,
 )
 from molam.approvals.risk_commands import Desk, NewApproval
+from molam.approvals.risk_metrics import timed
 from molam.kernel import canonical
-from molam.kernel.refusals import Outage
 from molam.platform.auth.step_up import StepUpRequired, require_step_up
 from molam.platform.web import PUBLIC, Caller, Permission, Routes
 from molam.platform.web.limits import Limiter, TooManyAttempts
-from molam.platform.web.wire import Identifier, LongText, MediaTypeRefused, ShortText
+from molam.platform.web.wire import Identifier, LongText, ShortText
 
 routes = Routes()
 
@@ -47,15 +44,10 @@ CREATE = Permission("approvals.ask_risk", _ASK)
 VIEW = Permission(
     "approvals.view_risk", _ASK | {"compliance", "cfo", "auditor", "treasury_ops", "super_admin"}
 )
-ADD_EVIDENCE = Permission(
-    "approvals.add_evidence", _ASK | {"compliance", "cfo", "treasury_ops", "super_admin"}
-)
 OVERRIDE = Permission("approvals.override_risk", frozenset({"super_admin"}))
 
 # Base64 takes a third more, and the rest of the body little.
 CONSUME_BYTES_MAX = risk_evidence.BYTES_MAX * 4 // 3 + 64 * 1024
-FILE_NAME_HEADER = "x-file-name"
-DESCRIPTION_HEADER = "x-description"
 
 _creating = Limiter(burst=100, per_minute=100)
 _consuming = Limiter(burst=10, per_minute=10)
@@ -140,7 +132,8 @@ async def create(request: Request, caller: Caller, body: NewApprovalBody) -> Res
         idempotency_key=body.idempotency_key or request.headers.get("idempotency-key"),
     )
     _check_key(asked.idempotency_key)
-    opened = await commands.create(_desk(request), asked, actor_of(caller))
+    with timed("POST", "/api/approvals", HTTPStatus.CREATED):
+        opened = await commands.create(desk_of(request), asked, actor_of(caller))
     status = HTTPStatus.CREATED if opened.is_new else HTTPStatus.OK
     return _json(risk_views.opened(opened), status)
 
@@ -150,14 +143,15 @@ async def list_approvals(
     request: Request, _caller: Caller, query: ListQuery
 ) -> risk_views.ListView:
     """List approvals, newest first."""
-    rows = await risk_queries.list_approvals(
-        request.app.state.db,
-        status=query.status,
-        origin_module=query.origin_module,
-        created_by=query.created_by,
-        limit=query.limit,
-        offset=query.offset,
-    )
+    with timed("GET", "/api/approvals"):
+        rows = await risk_queries.list_approvals(
+            request.app.state.db,
+            status=query.status,
+            origin_module=query.origin_module,
+            created_by=query.created_by,
+            limit=query.limit,
+            offset=query.offset,
+        )
     return risk_views.ListView(True, [risk_views.approval(row) for row in rows], len(rows))
 
 
@@ -169,7 +163,8 @@ async def list_approvals(
 )
 async def get(request: Request, _caller: Caller) -> risk_views.DetailView:
     """Show an approval with its votes and its evidence."""
-    found = await risk_queries.detail(request.app.state.db, request.path_params["id"])
+    with timed("GET", "/api/approvals/{id}"):
+        found = await risk_queries.detail(request.app.state.db, request.path_params["id"])
     return risk_views.detail(found)
 
 
@@ -181,7 +176,8 @@ async def get(request: Request, _caller: Caller) -> risk_views.DetailView:
 )
 async def votes(request: Request, _caller: Caller) -> risk_views.VotesView:
     """List the votes on an approval as they stand."""
-    found = await risk_queries.detail(request.app.state.db, request.path_params["id"])
+    with timed("GET", "/api/approvals/{id}/votes"):
+        found = await risk_queries.detail(request.app.state.db, request.path_params["id"])
     return risk_views.VotesView(True, [risk_views.vote(each) for each in found.votes])
 
 
@@ -217,18 +213,19 @@ async def consume(request: Request, caller: Caller, body: ConsumeBody) -> risk_v
     A decision that is refused leaves the link as it was.
     """
     _consuming.take(caller.ip)
-    consumed = await decisions.consume(
-        _desk(request),
-        body.token,
-        decisions.Decided(
-            comment=body.comment or (body.evidence if isinstance(body.evidence, str) else None),
-            evidence=_file(body.evidence),
-            view_hash=body.view_hash,
-            ip=caller.ip,
-            user_agent=caller.user_agent,
-        ),
-        approval_id=request.path_params["id"],
-    )
+    with timed("POST", "/api/approvals/{id}/consume"):
+        consumed = await decisions.consume(
+            desk_of(request),
+            body.token,
+            decisions.Decided(
+                comment=body.comment or (body.evidence if isinstance(body.evidence, str) else None),
+                evidence=_file(body.evidence),
+                view_hash=body.view_hash,
+                ip=caller.ip,
+                user_agent=caller.user_agent,
+            ),
+            approval_id=request.path_params["id"],
+        )
     return risk_views.consumed(consumed)
 
 
@@ -254,78 +251,15 @@ async def override(
     """Decide over everybody's head, with a second factor; somebody else reviews it in a day."""
     _overriding.take(caller.subject)
     require_step_up(caller, now=request.app.state.clock.now())
-    row = await decisions.override(
-        _desk(request),
-        request.path_params["id"],
-        decision=body.decision,
-        reason=body.reason,
-        actor=actor_of(caller),
-    )
+    with timed("POST", "/api/approvals/{id}/override"):
+        row = await decisions.override(
+            desk_of(request),
+            request.path_params["id"],
+            decision=body.decision,
+            reason=body.reason,
+            actor=actor_of(caller),
+        )
     return risk_views.OverriddenView(True, str(row.id), row.status, body.decision)
-
-
-@routes.post(
-    "/api/approvals/{id:uuid}/evidence",
-    needs=ADD_EVIDENCE,
-    answers=risk_views.EvidenceAnswer,
-    status=201,
-    body_bytes_max=risk_evidence.BYTES_MAX,
-    refuses=(
-        MediaTypeRefused,
-        model.EvidenceRefused,
-        model.ApprovalNotFound,
-        model.ApprovalDecided,
-    ),
-)
-async def add_evidence(request: Request, caller: Caller) -> risk_views.EvidenceAnswer:
-    """
-    Upload a file that speaks for or against: PDF, PNG, JPEG or plain text, up to 5 MB.
-
-    The body is the file; X-File-Name names it and X-Description says what it is.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in risk_evidence.TYPES:
-        accepted = ", ".join(risk_evidence.TYPES)
-        raise MediaTypeRefused(f"Send one of {accepted}.", accepted=accepted)
-    evidence = risk_evidence.Evidence(
-        file_name=request.headers.get(FILE_NAME_HEADER, "evidence"),
-        file_type=kind,
-        content=await request.body(),
-        description=request.headers.get(DESCRIPTION_HEADER, ""),
-    )
-    desk = _desk(request)
-    row = await risk_evidence.upload(
-        desk.runtime.db,
-        desk.files,
-        request.path_params["id"],
-        evidence,
-        by=caller.subject,
-    )
-    return risk_views.EvidenceAnswer(True, risk_views.evidence(row))
-
-
-@routes.get(
-    "/api/approvals/{id:uuid}/evidence/{checksum}", needs=VIEW, refuses=(model.ApprovalNotFound,)
-)
-async def download_evidence(request: Request, _caller: Caller) -> Response:
-    """Download a piece of evidence."""
-    desk, approval_id = _desk(request), request.path_params["id"]
-    found = await risk_queries.detail(desk.runtime.db, approval_id)
-    wanted = request.path_params["checksum"]
-    row = next((each for each in found.evidence if each.checksum == wanted), None)
-    if row is None:
-        raise model.ApprovalNotFound("It has no such evidence.")
-    try:
-        content = await (await obstore.get_async(desk.files, row.storage_url)).bytes_async()
-    except (BaseError, OSError) as error:
-        raise Outage("file storage") from error
-    name = quote(row.file_name, safe="")
-    return Response(
-        bytes(content),
-        media_type=row.file_type,
-        # Never shown as a page of ours, whatever is in it.
-        headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
-    )
 
 
 def actor_of(caller: Caller) -> Actor:
@@ -378,7 +312,7 @@ def _file(given: str | EvidenceFile | None) -> risk_evidence.Evidence | None:
     )
 
 
-def _desk(request: Request) -> Desk:
+def desk_of(request: Request) -> Desk:
     desk = request.app.state.desk
     assert isinstance(desk, Desk)
     return desk

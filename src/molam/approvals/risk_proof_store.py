@@ -189,3 +189,20 @@ FIND_LINK_OF_READER = Query(
     """,
     row=TokenRow,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedRow:
+    forced: bool
+
+
+IS_FORCED = Query(
+    """
+    /* risk.is_forced */
+    select exists (
+           select
+             from approvals.break_glass_uses
+            where ops_action_id = :ops_action_id) as forced
+    """,
+    row=ForcedRow,
+)

@@ -150,7 +150,7 @@ def _trace(
     }
 
 
-def replay(trace: Mapping[str, Any], rules_of: Mapping[tuple[str, int], Rules]) -> Rules:
+def replay(trace: dict[str, Any], rules_of: Mapping[tuple[str, int], Rules]) -> Rules:
     """Come to the rules of a selection again from its trace and the rules it names."""
     named = [trace["winner"], *trace["merged"]]
     found = [_rules_named(each, rules_of) for each in named]
@@ -158,7 +158,7 @@ def replay(trace: Mapping[str, Any], rules_of: Mapping[tuple[str, int], Rules]) 
 
 
 def replayed(
-    trace: Mapping[str, Any],
+    trace: dict[str, Any],
     facts: Mapping[str, object],
     policies: Iterable[StoredPolicy],
     at: Instant,
@@ -181,7 +181,7 @@ _META = Selection(
 )
 
 
-def _rules_named(named: Mapping[str, Any], rules_of: Mapping[tuple[str, int], Rules]) -> Rules:
+def _rules_named(named: dict[str, Any], rules_of: Mapping[tuple[str, int], Rules]) -> Rules:
     built_in = {DEFAULT_NAME: DEFAULT, META_NAME: META}.get(named["name"])
     return built_in or rules_of[named["name"], named["version"]]
 

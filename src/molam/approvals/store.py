@@ -214,6 +214,27 @@ STANDING = Query(
 
 
 @dataclass(frozen=True, slots=True)
+class PrincipalRow:
+    id: str
+
+
+# Who answers for a service is as much concerned as the service itself.
+LIST_PRINCIPALS = Query(
+    """
+    /* approvals.list_principals */
+    select tenancy.principal(name) as id
+      from unnest(:names::text[]) as given (name)
+     union
+    select p.owner_id
+      from unnest(:names::text[]) as given (name)
+      join tenancy.people as p on p.id = tenancy.principal(name)
+     where p.owner_id is not null
+    """,
+    row=PrincipalRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class InsertedRow:
     id: UUID
 

@@ -49,15 +49,23 @@ class ExecutableRow:
     retry_for: str | None
 
 
+# What is frozen is passed over, so that a hundred of one type do not keep others waiting.
 LIST_EXECUTABLE = Query(
     """
     /* approvals.list_executable */
     select id, case when state = 'failed' then executed_by end as retry_for
-      from approvals.ops_actions
-     where (state in ('approved', 'scheduled')
-            and auto_execute
-            and coalesce(not_before, decided_at) <= clock_timestamp())
-        or (state = 'failed' and next_attempt_at <= clock_timestamp())
+      from approvals.ops_actions as a
+     where ((state in ('approved', 'scheduled')
+             and auto_execute
+             and coalesce(not_before, decided_at) <= clock_timestamp())
+            or (state = 'failed' and next_attempt_at <= clock_timestamp()))
+       and (a.action_type = 'LIFT_FREEZE'
+            or not exists (
+                select from approvals.freezes as f
+                 where f.ended_at is null
+                   and f.starts_at <= clock_timestamp()
+                   and (f.ends_at is null or f.ends_at > clock_timestamp())
+                   and (f.action_types = '{}' or a.action_type = any(f.action_types))))
      order by decided_at, id
      limit :limit
     """,

@@ -13,7 +13,13 @@ from molam.approvals.claims import Claim, Runtime
 from molam.approvals.execution import Ending
 from molam.approvals.lifecycle import State
 from molam.approvals.locked import LockedAction, lock, standing_of
-from molam.approvals.model import LEASE, SYSTEM_EXECUTOR, Actor
+from molam.approvals.model import (
+    LEASE,
+    LIFT_FREEZE,
+    SYSTEM_EXECUTOR,
+    Actor,
+    ExecutionFrozen,
+)
 from molam.approvals.timing import SYSTEM, settle
 from molam.approvals.voting import conclude
 from molam.kernel.refusals import Outage, Refusal
@@ -128,10 +134,20 @@ async def _take_over(tx: Tx, runtime: Runtime, action: LockedAction) -> Claim:
 async def _find_out(runtime: Runtime, claim: Claim) -> None:
     """Repeat what may be repeated, ask what can be asked, and leave the rest to people."""
     if claim.type.idempotency in {"transaction", "native"}:
+        if await _is_frozen(runtime, claim):
+            # To repeat it is to carry it out; it is tried again when the freeze is over.
+            frozen = Ending("transient", error="Execution is frozen.", code=ExecutionFrozen.code)
+            await execution.finish(runtime, claim, frozen)
+            return
         await execution.run(runtime, claim)
         return
     ending: Ending = await execution.settle_unknown(runtime, claim, reason="the worker was lost")
     await execution.finish(runtime, claim, ending)
+
+
+async def _is_frozen(runtime: Runtime, claim: Claim) -> bool:
+    found = await runtime.db.read(store.FIND_FREEZE, action_type=claim.type.name)
+    return bool(found) and claim.type.name != LIFT_FREEZE
 
 
 async def verify(runtime: Runtime) -> Mapping[str, int]:

@@ -31,7 +31,7 @@ from molam.kernel.ids import uuid7
 from molam.platform.db import Database, Tx
 
 VOTES = Counter("molam_approvals_votes_total", "Votes cast.", ["vote"])
-DECIDED = Counter("molam_approvals_decided_total", "Actions decided.", ["state"])
+DECIDED = Counter("molam_approvals_decided_total", "Actions decided.", ["status"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from molam.approvals import risk_actions
+from molam.approvals import freeze_actions, risk_actions
 from molam.approvals.policy_actions import with_policy_changes
 from molam.ledger import actions as ledger
 from molam.platform.actions import Registry
@@ -20,5 +20,6 @@ def registry() -> Registry:
             *events.ACTIONS,
             *rate_actions.ACTIONS,
             *risk_actions.ACTIONS,
+            *freeze_actions.ACTIONS,
         ]
     )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from molam.approvals import jobs as approvals_jobs
-from molam.approvals import risk_jobs
+from molam.approvals import risk_jobs, risk_notices
 from molam.approvals.claims import Runtime
 from molam.approvals.policy_book import PolicyBook
 from molam.audit import jobs as audit_jobs
@@ -147,13 +147,16 @@ async def _do_jobs(
     await notices.offer_channels(db, channels.enabled)
     async with Egress(allow_private=not settings.is_production) as egress:
         runtime = Runtime(db, known, PolicyBook(known), worker_name("jobs"))
+        desk = desk_of(settings, runtime)
         await jobs.run_jobs(
             db,
             dsn=settings.database_dsn,
             handlers=[
                 *merchant_jobs.handlers(lambda: refresh_db),
-                *notices_jobs.handlers(channels, egress, clock),
-                *risk_jobs.handlers(desk_of(settings, runtime)),
+                *notices_jobs.handlers(
+                    channels, egress, clock, page_for=risk_notices.page_for(desk.links)
+                ),
+                *risk_jobs.handlers(desk),
             ],
             crons=[
                 *ledger_jobs.CRONS,

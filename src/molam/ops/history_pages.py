@@ -198,7 +198,7 @@ def _cells(row: store.ActionRow, language: Language) -> list[str]:
         row.target_tenant_type,
         row.target_tenant_id,
         str(row.plan.get("target_name", "")),
-        "" if amount is None else str(Money(amount.minor, currency(amount.currency)).decimal),
+        "" if amount is None else str(Money(amount.minor, currency(amount.currency)).decimal()),
         "" if amount is None else amount.currency,
         row.risk_level,
         row.status,

@@ -1,0 +1,581 @@
+"""The ops console's pages without a browser: what they show, refuse, and leave alone."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from callers import bearer, in_process
+from fastapi import FastAPI
+
+from molam.approvals import store
+from molam.approvals.engine import Engine
+from molam.entrypoints.wiring_ops import ops_app
+from molam.platform.auth.tokens import AAL2
+from molam.platform.db import Database
+from molam.platform.settings import Settings
+from molam.simulator.issuer_keys import IssuerKeys
+from molam.simulator.people import PLATFORM_PEOPLE
+from molam.simulator.seed import seed_demo
+
+URL = "http://localhost:3136"
+ROLES = {person.id: person.roles for person in PLATFORM_PEOPLE}
+ASKS, FIRST, SECOND = "ibrahima.ba", "khady.seck", "esi.boateng"
+OUTSIDE = "ousmane.sow"
+FORM = "application/x-www-form-urlencoded"
+
+
+class Console:
+    """The console as people of the demo use it."""
+
+    def __init__(self, client: httpx2.AsyncClient, keys: IssuerKeys, app: FastAPI) -> None:
+        self._client = client
+        self._keys = keys
+        self.engine = Engine(app.state.runtime)
+        self.db: Database = app.state.db
+
+    def _as(self, who: str, **changed: Any) -> dict[str, str]:
+        claims = {"sub": who, "roles": list(ROLES.get(who, ())), "merchant_id": None}
+        claims |= {"name": who, "lang": "en", "acr": AAL2} | changed
+        return bearer(self._keys, **claims)
+
+    async def get(self, path: str, who: str = FIRST, **changed: Any) -> httpx2.Response:
+        return await self._client.get(path, headers=self._as(who, **changed))
+
+    async def page(self, path: str, who: str = FIRST, **changed: Any) -> str:
+        answer = await self.get(path, who, **changed)
+        assert answer.status_code == 200, answer.text
+        return html.unescape(answer.text)
+
+    async def post(
+        self, path: str, who: str = FIRST, *, claims: dict[str, Any] | None = None, **fields: str
+    ) -> httpx2.Response:
+        return await self._client.post(
+            path, headers=self._as(who, **(claims or {})), data=fields, follow_redirects=False
+        )
+
+    async def freeze(self, **fields: Any) -> str:
+        """Ask for a freeze; without a policy, two operations administrators decide it."""
+        asked = {
+            "origin": "ops_ui",
+            "action_type": "FREEZE_MERCHANT",
+            "params": {"merchant_id": "merchant-123", "reason": "refunds", "duration": "24h"},
+            "created_by": ASKS,
+        }
+        created = await self.engine.create_ops_action(**(asked | fields))
+        return str(created["id"])
+
+    async def float(self, amount: int = 1_000_000) -> str:
+        created = await self.engine.create_ops_action(
+            origin="alert",
+            action_type="ADJUST_FLOAT",
+            params={"agent_id": "agent-123", "adjustment": "top_up", "amount": amount},
+            created_by="sira-system",
+        )
+        return str(created["id"])
+
+    async def state(self, id_: str) -> str:
+        return (await self.db.read(store.FIND_ACTION, id=UUID(id_)))[0].state
+
+    async def votes(self, id_: str) -> int:
+        return (await self.db.read(store.FIND_ACTION, id=UUID(id_)))[0].votes_cast
+
+    async def vote(
+        self, id_: str, vote: str, who: str, *, claims: dict[str, Any] | None = None, **fields: str
+    ) -> httpx2.Response:
+        """Fill in the form that *who* is shown, and send it."""
+        shown = hidden(await self.page(f"/ops/actions/{id_}", who, **(claims or {})))
+        return await self.post(
+            f"/ops/actions/{id_}/vote", who, claims=claims, **(shown | {"vote": vote} | fields)
+        )
+
+
+def hidden(page: str) -> dict[str, str]:
+    names = ("view_hash", "intent_hash", "seen", "form_id")
+    found = {name: re.search(f'name="{name}" value="([^"]*)"', page) for name in names}
+    return {name: match[1] for name, match in found.items() if match is not None}
+
+
+def panel(page: str, name: str) -> str:
+    """Cut out one panel of the bar that decides."""
+    match = re.search(rf'<details class="act act-{name}".*?</details>', page, re.DOTALL)
+    assert match is not None, name
+    return match[0]
+
+
+@pytest.fixture
+async def console(settings: Settings, keys: IssuerKeys, db: Database) -> AsyncIterator[Console]:
+    await seed_demo(db, datetime.now(UTC))
+    app = ops_app(settings)
+    async with app.router.lifespan_context(app), in_process(app, URL) as client:
+        yield Console(client, keys, app)
+
+
+async def test_my_turn_holds_what_i_can_decide_and_not_what_i_asked_for(console: Console) -> None:
+    await console.freeze()
+
+    voter = await console.page("/ops")
+    asker = await console.page("/ops", ASKS)
+    mine = await console.page("/ops?tab=mine", ASKS)
+    outsider = await console.page("/ops", OUTSIDE)
+
+    assert "Freeze merchant merchant-123 for 24 hours" in voter
+    assert "your vote counts as Operations administrator" in voter
+    assert "Nothing waits for you" in asker
+    assert "Freeze merchant merchant-123 for 24 hours" in mine
+    assert "Nothing waits for you" in outsider
+
+
+async def test_a_vote_leaves_my_turn_and_waits_on_others(console: Console) -> None:
+    id_ = await console.freeze()
+
+    answer = await console.vote(id_, "approve", FIRST)
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/ops/actions/{id_}?said=voted-approve"
+    assert "Nothing waits for you" in await console.page("/ops")
+    assert "Freeze merchant" in await console.page("/ops?tab=waiting")
+    assert "1/2" in await console.page("/ops", SECOND)
+
+
+async def test_an_action_page_says_what_why_who_and_what_happened(console: Console) -> None:
+    id_ = await console.freeze(context={"note": "Twenty refunds within an hour."})
+
+    page = await console.page(f"/ops/actions/{id_}")
+
+    assert "Freeze merchant merchant-123 for 24 hours" in page
+    assert "Boutique Sandaga" in page
+    assert re.search(r"Status</th>.*?in service.*?frozen", page, re.DOTALL)
+    assert "No policy matched: the strict default applies." in page
+    assert "2 more votes of: Operations administrator" in page
+    assert "Esi Boateng + Khady Seck" in page
+    assert "Twenty refunds within an hour." in page
+    assert "Check words" in page
+    assert re.search(r'title="[0-9a-f]{64}">[0-9a-f]{8}</a>', page)
+
+
+async def test_two_people_approve_and_a_third_carries_out(console: Console) -> None:
+    id_ = await console.freeze()
+
+    await console.vote(id_, "approve", FIRST)
+    last = await console.page(f"/ops/actions/{id_}", SECOND)
+    await console.vote(id_, "approve", SECOND, comment="Agreed.")
+    shown = hidden(await console.page(f"/ops/actions/{id_}", ASKS))
+    done = await console.post(f"/ops/actions/{id_}/execute", ASKS, **shown)
+    page = await console.page(f"/ops/actions/{id_}?said=executed")
+    merchant = await console.page("/ops/merchants/merchant-123")
+
+    assert "You are the last approver" in last
+    assert done.headers["location"].endswith("said=executed")
+    assert await console.state(id_) == "executed"
+    assert "It is carried out." in page
+    assert "What happened to the target?" in page
+    assert "Frozen since" in merchant
+    assert "Unfreeze a merchant" in merchant
+
+
+async def test_the_last_warning_is_not_given_to_the_first(console: Console) -> None:
+    id_ = await console.freeze()
+
+    assert "last approver" not in await console.page(f"/ops/actions/{id_}")
+
+
+async def test_a_changed_page_is_shown_again_with_what_changed(
+    console: Console, db: Database
+) -> None:
+    id_ = await console.float()
+    shown = hidden(await console.page(f"/ops/actions/{id_}", FIRST))
+    async with db.transaction("tests.change") as tx:
+        await tx.connection.execute(
+            "update approvals.ops_actions set plan ="
+            " jsonb_set(plan, '{changes,0,after,minor}', '2500000') where id = $1",
+            UUID(id_),
+        )
+
+    answer = await console.post(f"/ops/actions/{id_}/vote", FIRST, **shown, vote="approve")
+    page = html.unescape(answer.text)
+
+    assert answer.status_code == 409
+    assert "Nothing was recorded: this changed since you opened it." in page
+    assert re.search(r"<del>1,500,000.F.CFA</del> → <ins>2,500,000.F.CFA</ins>", page)
+    assert await console.votes(id_) == 0
+
+
+async def test_a_page_that_shows_what_is_there_is_believed(console: Console) -> None:
+    id_ = await console.float()
+
+    await console.vote(id_, "approve", FIRST)
+
+    assert await console.votes(id_) == 1
+
+
+async def test_a_form_sent_twice_votes_once(console: Console) -> None:
+    id_ = await console.freeze()
+    shown = hidden(await console.page(f"/ops/actions/{id_}"))
+
+    for _ in range(2):
+        answer = await console.post(f"/ops/actions/{id_}/vote", **shown, vote="approve")
+        assert answer.status_code == 303
+
+    assert await console.votes(id_) == 1
+
+
+async def test_rejecting_takes_a_reason(console: Console) -> None:
+    id_ = await console.freeze()
+
+    short = await console.vote(id_, "reject", FIRST, comment="no")
+    said = await console.vote(id_, "reject", FIRST, comment="This merchant did nothing wrong.")
+
+    assert short.status_code == 409
+    assert "at least ten characters" in html.unescape(short.text)
+    assert said.status_code == 303
+    assert "This merchant did nothing wrong." in await console.page(f"/ops/actions/{id_}", SECOND)
+
+
+async def test_a_vote_is_withdrawn_and_may_be_given_again(console: Console) -> None:
+    id_ = await console.freeze()
+    await console.vote(id_, "approve", FIRST)
+    shown = hidden(await console.page(f"/ops/actions/{id_}"))
+
+    await console.post(f"/ops/actions/{id_}/withdraw", **shown)
+    page = await console.page(f"/ops/actions/{id_}")
+
+    assert "0/2" in page
+    assert "withdrew their vote" in page
+    assert (await console.vote(id_, "abstain", FIRST)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [
+        (ASKS, "You gain by it, or asked for it: somebody else must agree."),
+        (OUTSIDE, "No role of yours may vote on this, or you are excluded from it."),
+    ],
+)
+async def test_a_button_that_cannot_be_pressed_says_why_and_the_engine_agrees(
+    console: Console, who: str, why: str
+) -> None:
+    id_ = await console.freeze()
+
+    page = await console.page(f"/ops/actions/{id_}", who)
+    sent = await console.post(f"/ops/actions/{id_}/vote", who, **hidden(page), vote="approve")
+
+    assert why in panel(page, "approve")
+    assert "<form" not in panel(page, "approve")
+    assert sent.status_code == 409
+    assert await console.votes(id_) == 0
+
+
+async def test_money_is_approved_only_with_a_fresh_proof_of_identity(console: Console) -> None:
+    id_ = await console.float()
+    weak: dict[str, Any] = {"acr": "urn:molam:aal1"}
+
+    page = await console.page(f"/ops/actions/{id_}", FIRST, **weak)
+    shown = hidden(page)
+    sent = await console.post(
+        f"/ops/actions/{id_}/vote", FIRST, claims=weak, **shown, vote="approve"
+    )
+
+    assert "Confirm with my one-time code" in panel(page, "approve")
+    assert sent.status_code == 303
+    assert sent.headers["location"].startswith("/sign-in?next=%2Fops%2Factions%2F")
+    assert "acr_values" in sent.headers["location"]
+    assert await console.votes(id_) == 0
+
+
+async def test_what_a_requester_wrote_is_quoted_and_disarmed(console: Console) -> None:
+    id_ = await console.freeze(context={"note": "<script>alert(1)</script> paid by \u202ereversed"})
+
+    answer = await console.get(f"/ops/actions/{id_}")
+
+    assert "<script>alert" not in answer.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; paid by reversed" in answer.text
+    assert "\u202e" not in answer.text
+
+
+async def test_cancelling_takes_a_reason_and_ends_it(console: Console) -> None:
+    id_ = await console.freeze()
+    shown = hidden(await console.page(f"/ops/actions/{id_}", ASKS))
+
+    await console.post(f"/ops/actions/{id_}/cancel", ASKS, **shown, comment="short")
+    before = await console.state(id_)
+    await console.post(f"/ops/actions/{id_}/cancel", ASKS, **shown, comment="Asked for by mistake.")
+
+    assert before == "pending"
+    assert await console.state(id_) == "cancelled"
+
+
+async def test_a_comment_is_there_for_everybody(console: Console) -> None:
+    id_ = await console.freeze()
+    shown = hidden(await console.page(f"/ops/actions/{id_}", OUTSIDE))
+
+    await console.post(f"/ops/actions/{id_}/comment", OUTSIDE, **shown, comment="Which refunds?")
+
+    assert "Which refunds?" in await console.page(f"/ops/actions/{id_}")
+
+
+async def test_a_rehearsal_shows_the_effect_and_stores_nothing(console: Console) -> None:
+    answer = await console.post(
+        "/ops/propose/ADJUST_FLOAT",
+        ASKS,
+        agent_id="agent-123",
+        adjustment="top_up",
+        amount="1 000 000",
+        step="rehearse",
+        form_id="a",
+    )
+    page = html.unescape(answer.text)
+
+    assert answer.status_code == 200
+    assert "Add 1,000,000 F\u00a0CFA to the float of agent agent-123" in page.replace("\u202f", " ")
+    assert re.search(r"500,000.F.CFA.*1,500,000.F.CFA", page, re.DOTALL)
+    assert "They can: " in page
+    assert await console.engine.get_pending_actions(["ops_admin"]) == []
+
+
+async def test_asking_twice_by_one_form_asks_once(console: Console) -> None:
+    fields = {
+        "merchant_id": "merchant-cocody",
+        "reason": "Chargebacks are rising",
+        "duration": "12h",
+        "step": "submit",
+        "why": "Their dispute rate doubled in a day.",
+        "form_id": "one-form",
+    }
+
+    answers = [await console.post("/ops/propose/FREEZE_MERCHANT", ASKS, **fields) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [303, 303]
+    assert answers[0].headers["location"].endswith("said=created")
+    assert answers[1].headers["location"].endswith("said=replayed")
+    assert len(await console.engine.get_pending_actions(["ops_admin"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"agent_id": "agent-none", "amount": "5"}, "No such agent"),
+        ({"agent_id": "agent-123", "amount": "five"}, "Type an amount with digits only."),
+        ({"agent_id": "agent-123", "amount": "99000000", "adjustment": "sweep"}, "float"),
+        ({"amount": "5"}, "This is needed."),
+    ],
+)
+async def test_what_cannot_be_done_is_said_beside_the_form(
+    console: Console, fields: dict[str, str], said: str
+) -> None:
+    answer = await console.post(
+        "/ops/propose/ADJUST_FLOAT", ASKS, **({"adjustment": "top_up", "step": "submit"} | fields)
+    )
+
+    assert answer.status_code == 200
+    assert said in html.unescape(answer.text)
+    assert 'name="agent_id"' in answer.text
+
+
+async def test_the_same_thing_asked_twice_leads_to_the_first(console: Console) -> None:
+    first = await console.freeze()
+
+    answer = await console.post(
+        "/ops/propose/FREEZE_MERCHANT",
+        ASKS,
+        merchant_id="merchant-123",
+        reason="again",
+        step="submit",
+        why="Asked for a second time.",
+        form_id="another",
+    )
+
+    assert f"/ops/actions/{first}" in answer.text
+    assert "Show that action" in answer.text
+
+
+async def test_the_list_is_filtered_and_its_export_shows_the_same(console: Console) -> None:
+    await console.freeze()
+    await console.float()
+
+    page = await console.page("/ops/actions?type=ADJUST_FLOAT")
+    export = await console.get("/ops/actions/export?type=ADJUST_FLOAT")
+    rows = list(csv.DictReader(io.StringIO(export.text)))
+
+    assert "to the float of agent" in page
+    assert "Freeze merchant" not in page
+    assert "/ops/actions/export?type=ADJUST_FLOAT" in page
+    assert [(row["amount"], row["currency"], row["target_id"]) for row in rows] == [
+        ("1000000", "XOF", "agent-123")
+    ]
+    assert export.headers["content-type"].startswith("text/csv")
+
+
+async def test_pages_of_the_list_lead_back_and_forth(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molam.ops.history_pages.PAGE_ROWS", 1)
+    await console.freeze()
+    await console.float()
+
+    def link(page: str, rel: str) -> str:
+        match = re.search(rf'rel="{rel}" href="([^"]*)"', page)
+        assert match is not None
+        return match[1]
+
+    first = await console.page("/ops/actions")
+    second = await console.page(link(first, "next"))
+    back = await console.page(link(second, "prev"))
+
+    assert "float of agent" in first
+    assert "Freeze merchant" in second
+    assert "float of agent" in back
+    assert 'rel="prev"' not in back
+
+
+async def test_a_cursor_made_up_is_refused(console: Console) -> None:
+    answer = await console.get("/ops/actions?cursor=bWFkZS11cA")
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query", ["from=0001-01-01", "to=9999-12-31", "from=2026-05-02&to=2026-05-01"]
+)
+async def test_days_on_which_nothing_can_have_happened_are_said_to_be(
+    console: Console, query: str
+) -> None:
+    assert "The first day is after the last." in await console.page(f"/ops/actions?{query}")
+    assert (await console.get(f"/ops/actions/export?{query}")).text.count("\n") == 1
+
+
+async def test_search_finds_every_kind_by_name_number_and_beginning(console: Console) -> None:
+    id_ = await console.freeze()
+
+    assert "Boutique Sandaga" in await console.page("/ops/search?q=sandaga")
+    assert "/ops/agents/agent-123" in await console.page("/ops/search?q=agent-123")
+    assert f"/ops/actions/{id_}" in await console.page(f"/ops/search?q={id_[:13]}")
+    assert f"/ops/actions/{id_}" in await console.page("/ops/search?q=merchant-123")
+    assert "Nothing found for" in await console.page("/ops/search?q=zzzzzz")
+    assert "Find what it is about" in await console.page("/ops/search")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ops/merchants/nobody",
+        "/ops/agents/nobody",
+        "/ops/transactions/tx_none?merchant=merchant-123",
+        f"/ops/actions/{uuid4()}",
+        f"/ops/policies/{uuid4()}",
+        "/ops/propose/NO_SUCH_TYPE",
+        "/ops/propose/CHANGE_APPROVAL_POLICY",
+    ],
+)
+async def test_what_is_not_there_is_said_not_to_be(console: Console, path: str) -> None:
+    answer = await console.get(path)
+
+    assert answer.status_code in {404, 422}
+    assert "text/html" in answer.headers["content-type"]
+
+
+async def test_a_merchants_administrator_is_not_let_in(console: Console) -> None:
+    answer = await console.get("/ops", "awa.diop", roles=["merchant_admin"])
+
+    assert answer.status_code == 403
+
+
+async def test_a_visitor_is_welcomed_and_sent_to_sign_in(console: Console) -> None:
+    client = console._client
+    answer = await client.get("/ops/actions", headers={"Accept": "text/html"})
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-in?next=%2Fops%2Factions"
+    assert (
+        "Operations console"
+        in (await client.get("/sign-in", headers={"Accept-Language": "en"})).text
+    )
+
+
+@pytest.mark.parametrize(
+    "verb", ["vote", "withdraw", "execute", "cancel", "comment", "reconcile", "compensate"]
+)
+async def test_no_get_decides(console: Console, verb: str) -> None:
+    id_ = await console.freeze()
+
+    answer = await console.get(f"/ops/actions/{id_}/{verb}")
+
+    assert answer.status_code == 405
+    assert await console.votes(id_) == 0
+    assert await console.state(id_) == "pending"
+
+
+async def test_a_policy_is_tried_before_it_is_saved(console: Console) -> None:
+    await console.freeze()
+    fields = {
+        "name": "Freezes by payments",
+        "priority": "90",
+        "criteria": '{"action_type": "FREEZE_MERCHANT"}',
+        "policy": '{"required_quorum": {"type": "role", "value": {"role": "ops_admin",'
+        ' "min_votes": 3}}, "required_ratio": 1, "timeout_seconds": 7200}',
+    }
+
+    tried = await console.post("/ops/policies/new", FIRST, **fields, step="try")
+    page = html.unescape(tried.text)
+    saved = await console.post("/ops/policies/new", FIRST, **fields, step="save")
+
+    assert "What it would mean" in page
+    assert "1 past action was decided again." in page
+    assert saved.status_code == 303
+    assert "said=policy-" in saved.headers["location"]
+
+
+async def test_a_policy_that_cannot_be_read_is_said_where_it_fails(console: Console) -> None:
+    fields = {"name": "x", "criteria": '{"params.amuont": {"$gte": 5}}', "policy": "{}"}
+
+    answer = await console.post("/ops/policies/new", FIRST, **fields, step="try")
+    broken = await console.post(
+        "/ops/policies/new", FIRST, **(fields | {"criteria": "{"}), step="try"
+    )
+
+    assert "amuont" in html.unescape(answer.text)
+    assert broken.status_code == 200
+    assert 'role="alert"' in broken.text
+
+
+PAGES = (
+    "/ops",
+    "/ops?tab=waiting",
+    "/ops?tab=mine",
+    "/ops?tab=escalated",
+    "/ops?tab=executing",
+    "/ops?tab=done",
+    "/ops/actions",
+    "/ops/search?q=a",
+    "/ops/merchants/merchant-123",
+    "/ops/agents/agent-123",
+    "/ops/propose",
+    "/ops/propose/ADJUST_MERCHANT_FEE?merchant_id=merchant-123",
+    "/ops/policies",
+    "/ops/policies/new",
+    "/ops/policies/new?template=merchant-freeze",
+    "/ops/statistics?days=7",
+    "/ops/audit",
+    "/ops/audit?q=khady",
+    "/ops/inbox?show=all",
+)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+async def test_every_page_is_there_in_both_languages(console: Console, language: str) -> None:
+    id_ = await console.float()
+    for path in (*PAGES, f"/ops/actions/{id_}", f"/ops/audit?action={id_}"):
+        answer = await console.get(path, lang=language)
+
+        assert answer.status_code == 200, path
+        assert f'<html lang="{language}"' in answer.text, path
+        assert " style=" not in answer.text, path
+        assert "onclick" not in answer.text, path
