@@ -53,6 +53,7 @@ SCRIPTS = {
     "app.js": ("htmx.org/dist/htmx.min.js", "htmx.org/dist/ext/hx-sse.min.js", "./js/app.js"),
     "chart.js": ("uplot/dist/uPlot.iife.min.js", "./js/chart.js"),
     "ops.js": ("./js/ops.js",),
+    "passkeys.js": ("./js/passkeys.js",),
 }
 IMAGES = ("favicon.svg",)
 LICENCES = ("htmx.org", "uplot", "@tabler/core", "@tabler/icons")

@@ -1,4 +1,4 @@
-"""The merchant app as people meet it: real processes' code, a real database, a real browser."""
+"""The web apps as people meet them: real processes' code, a real database, a real browser."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from console import VOTER
 from playwright.async_api import (
     Browser,
     BrowserContext,
@@ -26,6 +27,7 @@ from playwright.async_api import (
 from shop import ADMIN, Open, Product, type_password
 
 from molam.entrypoints.wiring import merchant_app
+from molam.entrypoints.wiring_ops import ops_app
 from molam.entrypoints.workers import run_worker
 from molam.platform.db import Database, ProcessRole, open_database
 from molam.platform.settings import Secret, Settings
@@ -112,10 +114,10 @@ async def product(
 def _free_offset() -> int:
     for offset in random.sample(range(1_000, 20_000), 100):
         with contextlib.suppress(OSError), contextlib.ExitStack() as held:
-            for port in (3001, 3100):
+            for port in (3001, 3100, 3136):
                 held.enter_context(socket.create_server(("127.0.0.1", port + offset)))
             return offset
-    raise AssertionError("no two free ports")
+    raise AssertionError("no three free ports")
 
 
 @contextlib.asynccontextmanager
@@ -152,15 +154,61 @@ async def _caught_up(db: Database) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.fixture(scope="session")
+async def console(
+    postgres: Any, _admin: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Product]:
+    """The ops console and the issuer, over the demo's people, merchants and agents."""
+    if not HAS_ASSETS:
+        pytest.fail("the browser files are missing; run make assets")
+    name = f"molam_test_{secrets.token_hex(6)}"
+    await _admin.execute(f"create database {name} template {postgres.template}")
+    settings = Settings(
+        database_url=Secret(postgres.dsn(name)),
+        molam_home=tmp_path_factory.mktemp("home"),
+        molam_port_offset=_free_offset(),
+    )
+    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
+    await seed_demo(db, datetime.now(UTC))
+    async with (
+        _served(identity_app(settings), settings.port(3100)),
+        _served(ops_app(settings), settings.port(3136)),
+    ):
+        yield Product(settings.ops_url, db, settings)
+    await db.close()
+    await _admin.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture
 async def visit(chromium: Browser, product: Product) -> AsyncIterator[Open]:
-    """Open a page of the app as somebody, in a browser of their own."""
+    """Open a page of the merchant app as somebody, in a browser of their own."""
     contexts: list[BrowserContext] = []
+    yield _opening(chromium, product, contexts, usual=ADMIN, start="/alerts")
+    for context in contexts:
+        await context.close()
 
+
+@pytest.fixture
+async def sit_down(chromium: Browser, console: Product) -> AsyncIterator[Open]:
+    """Open a page of the ops console as somebody, in a browser of their own."""
+    contexts: list[BrowserContext] = []
+    yield _opening(chromium, console, contexts, usual=VOTER, start="/ops/audit")
+    for context in contexts:
+        await context.close()
+
+
+def _opening(
+    chromium: Browser,
+    product: Product,
+    contexts: list[BrowserContext],
+    *,
+    usual: str,
+    start: str,
+) -> Open:
     async def open_page(
         path: str,
         *,
-        who: str | None = ADMIN,
+        who: str | None = usual,
         width: int = 1366,
         language: str = "en",
         theme: str = "light",
@@ -183,32 +231,30 @@ async def visit(chromium: Browser, product: Product) -> AsyncIterator[Open]:
             ]
         )
         if who is not None:
-            await context.add_cookies(await _session(chromium, product, who))
+            await context.add_cookies(await _session(chromium, product, who, start))
         page = await context.new_page()
         await page.goto(path)
         return page
 
-    yield open_page
-    for context in contexts:
-        await context.close()
+    return open_page
 
 
 _sessions: dict[tuple[str, str], list[Any]] = {}
 
 
-async def _session(chromium: Browser, product: Product, who: str) -> list[Any]:
+async def _session(chromium: Browser, product: Product, who: str, start: str) -> list[Any]:
     """Sign somebody in by the issuer's own page, once for all tests."""
     key = (product.url, who)
     if key not in _sessions:
         context = await chromium.new_context(base_url=product.url)
         page = await context.new_page()
-        await page.goto("/auth/sign-in?next=/alerts")
+        await page.goto(f"/auth/sign-in?next={start}")
         await type_password(page, who)
         await page.wait_for_url(f"{product.url}/**")
         _sessions[key] = [
             cookie
             for cookie in await context.cookies()
-            if cookie["name"].startswith("molam_merchant")
+            if cookie["name"].startswith(("molam_merchant", "molam_ops"))
         ]
         await context.close()
     return _sessions[key]

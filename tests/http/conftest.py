@@ -1,4 +1,4 @@
-"""An issuer's keys and JWKS without an issuer, and the merchant app in this process."""
+"""An issuer's keys and JWKS without an issuer, and the apps in this process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from callers import ISSUER, ISSUER_PORT, in_process
 from fastapi import FastAPI
 
 from molam.entrypoints.wiring import merchant_app
+from molam.entrypoints.wiring_ops import ops_app
 from molam.platform.settings import Secret, Settings
 from molam.simulator.issuer_keys import IssuerKeys, load_keys
 
@@ -85,3 +86,11 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     async with in_process(app) as client:
         yield client
+
+
+@pytest.fixture
+async def ops_site(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The operations app as it is served, with its lifespan begun."""
+    app = ops_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app

@@ -16,6 +16,7 @@ import pytest
 from callers import bearer, in_process
 from fastapi import FastAPI
 
+from builders import a_policy
 from molam.approvals import store
 from molam.approvals.engine import Engine
 from molam.entrypoints.wiring_ops import ops_app
@@ -132,6 +133,27 @@ async def test_my_turn_holds_what_i_can_decide_and_not_what_i_asked_for(console:
     assert "Nothing waits for you" in asker
     assert "Freeze merchant merchant-123 for 24 hours" in mine
     assert "Nothing waits for you" in outsider
+
+
+async def test_my_turn_waits_for_the_escalation_that_makes_it_mine(
+    console: Console, db: Database
+) -> None:
+    await a_policy(db)
+    id_ = await console.float()
+
+    before = await console.page("/ops", "ndeye.kane")
+    async with db.transaction("tests.escalate") as tx:
+        await tx.connection.execute(
+            "update approvals.ops_actions set level = 1 where id = $1", UUID(id_)
+        )
+    after = await console.page("/ops", "ndeye.kane")
+
+    assert "Nothing waits for you" in before
+    assert "data-turn hidden" in before
+    assert "to the float of agent agent-123" in after
+    assert "in escalation" in after.lower() or "escalated" in after
+    assert "data-turn hidden" not in after
+    assert "to the float of agent agent-123" in await console.page("/ops", OUTSIDE)
 
 
 async def test_a_vote_leaves_my_turn_and_waits_on_others(console: Console) -> None:
@@ -335,7 +357,7 @@ async def test_a_rehearsal_shows_the_effect_and_stores_nothing(console: Console)
     page = html.unescape(answer.text)
 
     assert answer.status_code == 200
-    assert "Add 1,000,000 F\u00a0CFA to the float of agent agent-123" in page.replace("\u202f", " ")
+    assert re.search(r"Add 1,000,000.F.CFA to the float of agent agent-123", page)
     assert re.search(r"500,000.F.CFA.*1,500,000.F.CFA", page, re.DOTALL)
     assert "They can: " in page
     assert await console.engine.get_pending_actions(["ops_admin"]) == []
@@ -511,6 +533,54 @@ async def test_no_get_decides(console: Console, verb: str) -> None:
     assert answer.status_code == 405
     assert await console.votes(id_) == 0
     assert await console.state(id_) == "pending"
+
+
+async def test_policies_are_sentences_with_who_could_decide_and_what_they_decided(
+    console: Console, db: Database
+) -> None:
+    policy_id = await a_policy(db)
+    id_ = await console.float()
+
+    listed = await console.page("/ops/policies")
+    page = await console.page(f"/ops/policies/{policy_id}")
+    action = await console.page(f"/ops/actions/{id_}", OUTSIDE)
+    statistics = await console.page("/ops/statistics")
+
+    assert "2 approvals from finance_ops" in listed
+    assert "Ousmane Sow" in page
+    assert "to the float of agent agent-123" in page
+    assert f'"/ops/policies/{policy_id}"' in action
+    assert "It applies when:" in action
+    assert "Float Top-up" in statistics
+
+
+async def test_a_policy_is_changed_and_deleted_by_its_pages(console: Console, db: Database) -> None:
+    policy_id = await a_policy(db)
+    page = await console.page(f"/ops/policies/{policy_id}/edit")
+
+    deleted = await console.post(f"/ops/policies/{policy_id}/delete", csrf_token="-")
+
+    assert '"finance_ops"' in page
+    assert deleted.status_code == 303
+    assert "said=policy-" in deleted.headers["location"]
+    assert (await console.get(deleted.headers["location"])).status_code == 200
+
+
+async def test_a_change_of_policy_is_critical_and_takes_a_typed_confirmation(
+    console: Console, db: Database
+) -> None:
+    policy_id = await a_policy(db)
+    asked = await console.post(f"/ops/policies/{policy_id}/delete", ASKS, csrf_token="-")
+    id_ = asked.headers["location"].split("/")[-1].split("?")[0]
+
+    page = await console.page(f"/ops/actions/{id_}")
+    wrong = await console.vote(id_, "approve", FIRST, confirmation="nope")
+    right = await console.vote(id_, "approve", FIRST, confirmation=str(policy_id)[-4:])
+
+    assert "Type the last four characters of" in panel(page, "approve")
+    assert wrong.status_code == 409
+    assert "what you typed is not what was asked for" in html.unescape(wrong.text)
+    assert right.status_code == 303
 
 
 async def test_a_policy_is_tried_before_it_is_saved(console: Console) -> None:

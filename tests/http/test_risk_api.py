@@ -420,3 +420,44 @@ async def test_metrics_have_the_specifications_names(
     assert "molam_approvals_created_total{" in text
     assert "molam_approvals_decided_total" in text
     assert 'molam_approvals_sira_score_bucket{le="25.0"}' in text
+
+
+@pytest.mark.parametrize(
+    ("payload", "status"),
+    [
+        ('{"amount": 250000, "currency": "XOF", "n": %s}' % 10**400, 422),
+        ('{"n": 1e400}', 422),
+        ('{"n": 1e-400}', 422),
+        ('{"a": {"b": [%s]}}' % 2**70, 422),
+        ('{"amount": 250000, "currency": "XOF", "n": %s, "m": 0.10}' % 2**60, 201),
+        ('{"amount": 250000, "currency": "XOF", "a": {"b": [1.5, null, true, "\\n"]}}', 201),
+        ('{"a": "\\u0000"}', 400),
+        ('{"a": NaN}', 400),
+        ('{"a": 1, "a": 2}', 400),
+        ('{"historical_risk_score": {"$gt": 0}, "origin_country": 5, "beneficiary_id": []}', 201),
+    ],
+)
+async def test_hostile_payload_is_stored_as_it_is_or_refused(
+    client: httpx2.AsyncClient, service: dict[str, str], payload: str, status: int
+):
+    body = f'{{"action_type": "a", "origin_module": "wallet", "payload": {payload}}}'
+
+    answer = await client.post(
+        "/api/approvals", content=body, headers={**service, "Content-Type": "application/json"}
+    )
+
+    assert answer.status_code == status, answer.text
+    if status == 201:
+        shown = await client.get(f"/api/approvals/{answer.json()['approval_id']}", headers=service)
+        assert shown.status_code == 200
+
+
+@pytest.mark.parametrize("id_", ["tx\u202e", "e\u0301", "a|b|c", "x" * 255])
+async def test_strange_entity_is_taken_as_it_is_or_refused(
+    client: httpx2.AsyncClient, service: dict[str, str], id_: str
+):
+    answer = await client.post(
+        "/api/approvals", json=a_request(origin_entity_id=id_), headers=service
+    )
+
+    assert answer.status_code in {201, 422}, answer.text

@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
 import uvicorn
 from callers import bearer
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -20,8 +22,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from builders import a_merchant, a_transaction, an_alert
+from builders import OPERATIONS, a_merchant, a_transaction, an_agent, an_alert, operations
 from molam.entrypoints.wiring import merchant_app
+from molam.entrypoints.wiring_ops import ops_app
+from molam.platform.auth import AAL2
 from molam.platform.db import Database
 from molam.platform.settings import Settings
 from molam.simulator.issuer_keys import IssuerKeys
@@ -38,10 +42,10 @@ NEVER_ENDING = frozenset({"/api/merchant/stream"})
 
 
 @contextlib.contextmanager
-def served(given_settings: Settings) -> Iterator[str]:
+def served(app: FastAPI) -> Iterator[str]:
     """Serve the app on a thread of its own, with a loop of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(merchant_app(given_settings), lifespan="on", log_config=None)
+    config = uvicorn.Config(app, lifespan="on", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -71,21 +75,55 @@ def test_made_up_requests_meet_no_server_error(
     settings: Settings, keys: IssuerKeys, role: str | None
 ):
     headers = {} if role is None else bearer(keys, sub=f"made-up {role}", roles=[role])
+
+    asked = _try_all(merchant_app(settings), headers, settings_for_one)
+
+    assert len(asked) >= 6
+
+
+@pytest.fixture
+async def _operations(db: Database) -> None:
+    await operations(db)
+    await a_merchant(db)
+    await an_agent(db, balance=500_000)
+    async with db.transaction("tests.limits") as tx:
+        await tx.connection.execute(
+            "insert into platform.rate_limits (name, per_hour, changed_by) select name, 1000000, 'tests'"
+            " from unnest(array['ops.create', 'ops.vote', 'ops.execute', 'ops.read']) as name"
+        )
+
+
+@pytest.mark.usefixtures("_operations")
+@pytest.mark.parametrize("who", ["ops-admin-1", "super-admin-1", None])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_made_up_requests_to_operations_meet_no_server_error(
+    settings: Settings, keys: IssuerKeys, who: str | None
+):
+    roles = list(OPERATIONS.get(who or "", ()))
+    headers = {} if who is None else bearer(keys, sub=who, roles=roles, acr=AAL2, merchant_id=None)
+
+    asked = _try_all(ops_app(settings), headers, settings_for_many)
+
+    assert len(asked) >= 30
+
+
+def _try_all(app: FastAPI, headers: dict[str, str], effort: Any) -> list[str]:
     asked: list[str] = []
-    with served(settings) as url:
+    with served(app) as url:
         schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
         for found in schema.get_all_operations():
             operation = found.ok()
             if operation.path in NEVER_ENDING:
                 continue
-            _try(operation, url, headers)
+            _try(operation, url, headers, effort)
             asked.append(operation.path)
+    return asked
 
-    assert len(asked) >= 6
 
-
-def _try(operation: schemathesis.APIOperation, url: str, headers: dict[str, str]) -> None:
-    @settings_for_one
+def _try(
+    operation: schemathesis.APIOperation, url: str, headers: dict[str, str], effort: Any
+) -> None:
+    @effort
     @given(case=operation.as_strategy())
     def call(case: schemathesis.Case) -> None:
         answer = case.call(base_url=url, headers=headers, timeout=10)
@@ -101,3 +139,4 @@ settings_for_one = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+settings_for_many = settings(settings_for_one, max_examples=8)

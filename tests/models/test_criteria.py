@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_samples import REGISTRY, facts
 
@@ -348,6 +348,7 @@ intents = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(trees, intents)
 def test_criteria_compile_to_what_they_are_written_as(tree: dict[str, Any], intent: dict[str, Any]):
     criteria = compiled(FEE | tree)
@@ -358,6 +359,7 @@ def test_criteria_compile_to_what_they_are_written_as(tree: dict[str, Any], inte
     assert evaluate(again, intent) is evaluate(criteria, intent)
 
 
+@settings(deadline=None)
 @given(trees)
 def test_every_criterion_can_be_said(tree: dict[str, Any]):
     criteria = compiled(FEE | tree)
@@ -366,6 +368,7 @@ def test_every_criterion_can_be_said(tree: dict[str, Any]):
     assert sentence(criteria, "en").startswith("ADJUST_MERCHANT_FEE")
 
 
+@settings(deadline=None)
 @given(trees, intents, st.sampled_from(["params", "origin", "history"]))
 def test_a_wrong_kind_makes_unknown_of_an_answer_and_never_the_other_answer(
     tree: dict[str, Any], intent: dict[str, Any], spoiled: str

@@ -7,7 +7,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molam.approvals.durations import (
@@ -66,6 +66,7 @@ def test_what_is_no_duration_is_refused(value: object):
         read_duration(value)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.builds(Duration, seconds=st.integers(0, 366 * 86400)),
@@ -119,6 +120,7 @@ def test_a_naive_time_is_a_bug():
         add(datetime(2026, 1, 5), read_duration("2h"), WEEKDAYS)  # noqa: DTZ001
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     st.integers(1, 200),
@@ -133,6 +135,7 @@ def test_business_hours_never_pass_faster_than_the_clock_nor_beyond_their_estima
     assert timedelta(hours=hours) <= passed <= timedelta(seconds=seconds_of(duration) + 86400)
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     st.integers(1, 50),

@@ -97,7 +97,7 @@ intents = st.builds(
 instants = st.sampled_from([NOW, NOW + DAY - timedelta(seconds=1), NOW + DAY, NOW + 9 * DAY])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     sets, policies("changed"), st.lists(intents, min_size=5, max_size=30), instants, st.booleans()
 )

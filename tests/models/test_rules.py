@@ -91,17 +91,13 @@ def test_what_a_policy_leaves_out_has_its_default():
     read = some_rules()
 
     assert (read.ratio, read.timeout.seconds, read.auto_execute) == (Fraction(3, 5), 86400, False)
-    assert read.min_role_age_s == 86400, "where a share decides, newcomers wait a day"
+    assert read.min_role_age_s == 86400, "newcomers wait a day"
 
 
 def test_an_explicit_zero_is_not_a_default():
     read = some_rules(required_ratio=0, min_role_age_s=0)
 
     assert (read.ratio, read.min_role_age_s) == (0, 0)
-
-
-def test_unanimity_does_not_wait_for_newcomers():
-    assert some_rules(required_ratio=1).min_role_age_s == 0
 
 
 @pytest.mark.parametrize(
@@ -161,11 +157,13 @@ def test_what_moves_money_counts_approvals_only():
         read_rules(given_, moves_money=True)
 
 
+@settings(deadline=None)
 @given(rules)
 def test_rules_are_read_as_they_are_written(each: Rules):
     assert read_rules(rules_json(each)) == normalised(each)
 
 
+@settings(deadline=None)
 @given(rules, rules)
 def test_equal_rules_are_written_equally(first: Rules, second: Rules):
     both, other = strictest(first, second), strictest(second, first)
@@ -173,6 +171,7 @@ def test_equal_rules_are_written_equally(first: Rules, second: Rules):
     assert rules_json(both) == rules_json(other)
 
 
+@settings(deadline=None)
 @given(rules, rules, rules)
 def test_the_strictest_is_a_join(a: Rules, b: Rules, c: Rules):
     assert strictest(a, b) == strictest(b, a)
@@ -181,6 +180,7 @@ def test_the_strictest_is_a_join(a: Rules, b: Rules, c: Rules):
     assert strictest(strictest(a, b), b) == strictest(a, b)
 
 
+@settings(deadline=None)
 @given(rules, rules)
 def test_the_strictest_is_tighter_than_either(a: Rules, b: Rules):
     # Of wall time and office hours, neither is always the shorter.
@@ -190,6 +190,7 @@ def test_the_strictest_is_tighter_than_either(a: Rules, b: Rules):
     assert is_tighter(strictest(a, b), b)
 
 
+@settings(deadline=None)
 @given(rules)
 def test_equal_rules_are_as_tight(each: Rules):
     assert is_tighter(each, each)
@@ -225,7 +226,7 @@ def _state(each: Rules, crowd: dict[str, frozenset[str]], cast: list[tuple[str, 
     return decide(each, electors, ballots).state
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(rules, rules, crowds, votes, st.integers(0, 2))
 def test_what_tighter_rules_approve_looser_ones_approve_too(
     new: Rules, old: Rules, crowd: dict[str, frozenset[str]], cast: list[Any], level: int
@@ -258,7 +259,7 @@ def test_that_a_change_is_no_tightening_is_seen_on_every_axis():
         "veto_roles": frozenset(),
         "reject_threshold": 3,
         "objection_window_s": None,
-        "min_role_age_s": 1,
+        "min_role_age_s": 86399,
         "step_up_max_age_s": None,
         "typed_confirmation": None,
         "voters_may_execute": True,
@@ -298,6 +299,7 @@ requests = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(rules, requests)
 def test_a_request_can_only_tighten(each: Rules, request_: dict[str, Any]):
     effective = tightened(each, request_)
@@ -385,6 +387,7 @@ def test_rules_are_said_in_both_languages():
     )
 
 
+@settings(deadline=None)
 @given(rules)
 def test_every_rule_can_be_said(each: Rules):
     assert sentence(each, "fr")

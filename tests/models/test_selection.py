@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_samples import NOW, a_policy, facts, some_rules
 
@@ -211,6 +211,7 @@ def _laxer_when_spoiled(
     return select(held, right, NOW).rules, select(held, spoiled, NOW).rules
 
 
+@settings(deadline=None)
 @given(policies, st.sampled_from(["2", "3", "6"]), spoils)
 def test_a_field_of_the_wrong_kind_never_makes_rules_laxer(
     held: list[StoredPolicy], value: str, spoil: tuple[str, Any]
@@ -232,6 +233,7 @@ def test_skipping_what_cannot_be_evaluated_would_make_rules_laxer(monkeypatch: p
     assert not is_tighter(wrong, right)
 
 
+@settings(deadline=None)
 @given(policies, st.sampled_from(["2", "3", "6", None]), st.randoms())
 def test_the_order_in_which_policies_are_read_makes_no_difference(
     held: list[StoredPolicy], value: str | None, random: Any
@@ -242,6 +244,7 @@ def test_the_order_in_which_policies_are_read_makes_no_difference(
     assert select(held, fee(value), NOW).rules == select(shuffled, fee(value), NOW).rules
 
 
+@settings(deadline=None)
 @given(policies, st.sampled_from(["2", "3", "6", None]))
 def test_a_selection_is_never_laxer_than_any_floor(held: list[StoredPolicy], value: str | None):
     chosen = select(held, fee(value), NOW)

@@ -128,6 +128,7 @@ async def test_a_new_version_replaces_the_first_and_takes_no_votes_along(ops: Op
     assert (old.state, old.status, old.superseded_by) == ("superseded", "cancelled", second.row.id)
     assert (second.row.votes_cast, second.row.supersedes) == (0, first)
     assert "action.superseded" in await ops.events(first)
+    assert await ops.told("action_cancelled") == [CREATOR]
 
 
 async def test_a_new_version_is_for_whoever_asked_or_an_ops_admin(ops: Ops):
@@ -156,6 +157,7 @@ async def test_a_twin_whose_time_has_passed_makes_room(ops: Ops):
 
     assert second.is_new
     assert await ops.state(first) == "expired"
+    assert await ops.told("action_expired") == [CREATOR]
 
 
 async def test_the_requester_can_tighten(ops: Ops):

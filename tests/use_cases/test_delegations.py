@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 import builders
-from molam.approvals import delegations, store
+from molam.approvals import delegations, queries, store
 from molam.approvals.claims import NoLongerApproved
 from molam.approvals.delegations import (
     OPEN_MAX,
@@ -352,6 +352,19 @@ async def test_nobody_else_learns_of_a_delegation_or_ends_it(engine: Engine, ops
 
     assert await delegations.listed(ops_db, "cfo-1") == []
     assert [each.is_open for each in await delegations.listed(ops_db, "compliance-1")] == [True]
+
+
+async def test_what_a_lent_role_decides_is_in_the_delegates_queue(engine: Engine, ops_db: Database):
+    action = await ask(engine)
+    queue = {"person": "compliance-1", "roles": ["compliance"]}
+    before = await queries.queue(ops_db, "turn", **queue)
+
+    given = await lend(ops_db)
+    during = await queries.queue(ops_db, "turn", **queue)
+    await delegations.revoke(ops_db, given, Actor("compliance-1"))
+    after = await queries.queue(ops_db, "turn", **queue)
+
+    assert [[str(row.id) for row in each] for each in (before, during, after)] == [[], [action], []]
 
 
 async def test_a_delegation_is_recorded_and_the_delegate_is_told(engine: Engine, ops_db: Database):

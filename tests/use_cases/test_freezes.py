@@ -270,7 +270,7 @@ async def test_everybody_is_told_and_it_is_recorded(engine: Engine):
 
     async with engine.runtime.db.transaction("tests.read") as tx:
         recorded = await tx.connection.fetch(
-            "select action, ops_action_id::text from audit.ops_approval_audit"
+            "select action, body::jsonb -> 'data' ->> 'by_action' from audit.ops_approval_audit"
             " where chain = 'ops' order by seq"
         )
         told = await tx.connection.fetch(

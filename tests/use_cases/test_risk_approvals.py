@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 import builders
-from molam.approvals import voting
+from molam.approvals import queries, voting
 from molam.approvals.aftermath import break_glass
 from molam.approvals.engine import Engine
 from molam.approvals.model import (
@@ -280,6 +280,23 @@ async def test_vote_in_the_console_needs_the_evidence_too(desk: Desk):
         )
 
 
+async def test_console_says_that_evidence_is_missing_as_the_engine_would(desk: Desk):
+    row = (await an_approval(desk, "three")).row
+    assert row.ops_action_id is not None
+    voter = Actor("finance-user-1", frozenset({"finance_ops"}))
+
+    async def shown(who: Actor) -> str | None:
+        assert row.ops_action_id is not None
+        found = await queries.action_page(desk.runtime, row.ops_action_id, who, locale="fr")
+        return found.can["approve"]
+
+    before = await shown(voter)
+    stranger = await shown(Actor("cfo-1", frozenset({"cfo"})))
+    await upload(desk.runtime.db, desk.files, row.id, PDF, by="a")
+
+    assert (before, stranger, await shown(voter)) == ("evidence-required", "not-eligible", None)
+
+
 async def test_same_file_twice_is_one_piece_of_evidence(desk: Desk):
     row = (await an_approval(desk, "three")).row
 
@@ -500,8 +517,9 @@ async def test_breaking_the_glass_needs_no_evidence(desk: Desk, db: Database):
     proved = replace(SUPER, auth=Auth(AAL2, SystemClock().now()))
 
     await break_glass(
-        desk.runtime, row.ops_action_id, proved, reason="The supplier waits at the door."
+        desk.runtime.db, row.ops_action_id, proved, reason="The supplier waits at the door."
     )
+    await Engine(desk.runtime).auto_execute_approved_actions()
 
     assert (await status_of(desk, row.id))[0] == "approved"
     assert [topic for topic, _ in await events_of(db, row.id)] == ["approval.completed"]

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 import builders
+from molam.approvals.model import Actor
 from molam.approvals.risk_commands import Desk, weigh
+from molam.approvals.risk_decisions import override
 from molam.approvals.risk_jobs import tell_outcomes
+from molam.approvals.risk_model import ApprovalNotReady
 from molam.approvals.risk_queries import detail
 from molam.kernel import canonical
 from molam.kernel.clock import SystemClock
@@ -242,6 +245,16 @@ async def test_request_nobody_can_decide_ends_with_the_reason_told(
     assert (row.status, row.reason) == ("rejected", "policy-unsatisfiable")
     [(topic, data)] = await events_of(db, row.id)
     assert (topic, data["reason"]) == ("approval.rejected", "policy-unsatisfiable")
+
+
+async def test_what_is_not_scored_yet_is_not_overridden(desk: Desk):
+    opened = await an_approval(desk)
+    boss = Actor("super-admin-1", frozenset({"super_admin"}))
+
+    with pytest.raises(ApprovalNotReady):
+        await override(
+            desk, opened.row.id, decision="approve", reason="I cannot wait for it.", actor=boss
+        )
 
 
 async def test_request_that_is_never_scored_expires(desk: Desk, db: Database):

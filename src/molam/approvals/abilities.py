@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from molam.approvals import ballot_checks
+from molam.approvals.aftermath import check_finder
 from molam.approvals.claims import refusal_to_execute
 from molam.approvals.commands import check_owner
 from molam.approvals.locked import LockedAction
@@ -43,7 +44,7 @@ def abilities(
         "execute": _executing(action, actor, standing, registry=registry, frozen=frozen),
         "cancel": _code(lambda: _cancel(action, actor)),
         "break_glass": _role(actor, BREAKERS) or _code(lambda: action.check("break_glass")),
-        "reconcile": _role(actor, RECONCILERS) or _code(lambda: action.check("reconcile_executed")),
+        "reconcile": _role(actor, RECONCILERS) or _code(lambda: _reconcile(action, standing)),
         "compensate": "action-not-undoable"
         if kind is None or kind.compensate is None or action.row.result is None
         else _code(lambda: action.check("compensate_begin")),
@@ -79,6 +80,11 @@ def _executing(
     copy = replace(action, entries=[])
     refusal = refusal_to_execute(copy, actor, standing, registry=registry, frozen=frozen)
     return None if refusal is None else refusal.code
+
+
+def _reconcile(action: LockedAction, standing: StandingRow) -> None:
+    action.check("reconcile_executed")
+    check_finder(action.row, standing)
 
 
 def _cancel(action: LockedAction, actor: Actor) -> None:

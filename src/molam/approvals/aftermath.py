@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 from molam.approvals import aftermath_store, claims, notify
 from molam.approvals.claims import BREAK_GLASS, Runtime
 from molam.approvals.commands import Created, create
+from molam.approvals.execution import settle_undone
 from molam.approvals.locked import lock, standing_of
 from molam.approvals.model import (
     REASON_LENGTH_MIN,
@@ -22,7 +23,7 @@ from molam.approvals.model import (
     ReasonRequired,
     SameHands,
 )
-from molam.approvals.store import ActionRow
+from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.timing import settle
 from molam.kernel.refusals import Kind, Refusal
 from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, require_proof
@@ -73,15 +74,14 @@ async def reconcile(
     reason = _reason(evidence)
     outcome = "executed" if executed else "failed"
     async with db.transaction("approvals.reconcile") as tx:
-        [action] = await lock(tx, action_id)
+        action, *undone = await claims.lock_with_undone(tx, action_id)
         standing = await standing_of(tx, action, actor.id)
+        check_finder(action.row, standing)
         first = action.row.reconciliation
-        if first is not None and first["by"] == standing.voter:
-            raise SameHands("Somebody else has to confirm what you found.")
         agreed = first is not None and first["outcome"] == outcome
         event = f"reconcile_{outcome}"
         if agreed:
-            action.move(event, reason="reconciled")
+            action.move(event, reason=claims.kept_reason(action.row, "reconciled"))
             action.change(
                 result={"reconciled": outcome, "evidence": reason} if executed else None,
                 executed_at=standing.now if executed else None,
@@ -94,8 +94,24 @@ async def reconcile(
         stage = "agreed" if agreed else "proposed"
         action.record(f"reconciliation.{stage}", actor, standing.now, outcome=outcome)
         await action.save(tx, standing.now)
+        for each in undone:
+            settle_undone(each, action, standing.now)
+            if each.entries:
+                await each.save(tx, standing.now)
         await notify.action_ended(tx, action.row)
         return Reconciled(action.row, agreed)
+
+
+def check_finder(row: ActionRow, standing: StandingRow) -> None:
+    """
+    Keep one person from confirming what they found themselves.
+
+    Raises:
+        SameHands: it was them who said so first.
+    """
+    first = row.reconciliation
+    if first is not None and first["by"] == standing.voter:
+        raise SameHands("Somebody else has to confirm what you found.")
 
 
 async def compensate(runtime: Runtime, action_id: UUID, actor: Actor, *, reason: str) -> Created:

@@ -26,6 +26,8 @@ from molam.approvals.predicates import (
 )
 
 CELLS_MAX = 4096
+# Each case is looked at under each criterion, while others wait.
+LOOKS_MAX = 40_000
 # Stands for every text that no criterion names; nobody can write it in one.
 _ANOTHER = "\x00"
 _COMPARED = frozenset({"$eq", "$ne", "$in", "$nin", "$gt", "$gte", "$lt", "$lte", "$exists"})
@@ -83,14 +85,15 @@ def cells(nodes: Iterable[Node], action_types: Iterable[str]) -> Iterator[Cell]:
     List the cases that *nodes* tell apart, for each of *action_types*.
 
     Raises:
-        TooManyCells: there are more than `CELLS_MAX`.
+        TooManyCells: there are more than `CELLS_MAX`, or too many *nodes* besides.
     """
+    nodes = list(nodes)
     found = [leaf for node in nodes for leaf in leaves(node)]
     axes = _axes(found, action_types)
     count = 1
     for axis in axes:
         count *= len(axis.points)
-    if count > CELLS_MAX:
+    if count > CELLS_MAX or count * len(nodes) > LOOKS_MAX:
         raise TooManyCells
     for points in product(*(axis.points for axis in axes)):
         yield _cell(axes, points)

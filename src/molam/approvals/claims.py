@@ -37,6 +37,11 @@ log = structlog.get_logger()
 BREAK_GLASS = "break_glass"
 
 
+def kept_reason(row: ActionRow, reason: str | None) -> str | None:
+    """Return *reason*, unless the action runs without votes: it may be tried again so."""
+    return BREAK_GLASS if row.reason == BREAK_GLASS else reason
+
+
 class StaleIntent(Refusal):
     code = "intent-changed"
     kind = Kind.CONFLICT
@@ -83,7 +88,7 @@ async def claim(runtime: Runtime, action_id: UUID, executor: Actor) -> Claim:
         StaleIntent, NoLongerApproved
     """
     async with runtime.db.transaction("approvals.claim") as tx:
-        locked = await _lock_with_undone(tx, action_id)
+        locked = await lock_with_undone(tx, action_id)
         action = locked[0]
         standing = await standing_of(tx, action, executor.id)
         changed = settle(action, standing)
@@ -98,7 +103,13 @@ async def claim(runtime: Runtime, action_id: UUID, executor: Actor) -> Claim:
     return claimed
 
 
-async def _lock_with_undone(tx: Tx, action_id: UUID) -> list[LockedAction]:
+async def lock_with_undone(tx: Tx, action_id: UUID) -> list[LockedAction]:
+    """
+    Lock an action, and after it the one that it undoes, if any.
+
+    Raises:
+        ActionAbsent: there is none of this id.
+    """
     row = await tx.one(store.FIND_ACTION, id=action_id)
     if row is None:
         raise ActionAbsent("Check the action's id.")

@@ -144,6 +144,7 @@ async def _store(
     if older is not None:
         older.change(superseded_by=draft.id)
         await older.save(tx, draft.at)
+        await notify.action_ended(tx, older.row)
     row = await tx.one(store.FIND_ACTION, id=draft.id)
     assert row is not None
     await notify.action_waiting(tx, row, [each.id for each in draft.electors])
@@ -175,6 +176,7 @@ async def _end_if_overdue(tx: Tx, twin: ActionRow) -> None:
     standing = await standing_of(tx, action, twin.created_by)
     if settle(action, standing):
         await action.save(tx, standing.now)
+        await notify.action_ended(tx, action.row)
     if action.row.state not in {"expired", "rejected", "cancelled"}:
         raise TwinOpen(
             "Decide it, cancel it, or name it in supersedes.",

@@ -82,6 +82,9 @@ async def draft_of(
     if ruling is None:
         ruling = await _chosen(tx, book, request.origin, intent, shown)
     rules = tightened(ruling.rules, request.tightening())
+    if intent.type.idempotency == "none":
+        # Nobody could find out what became of it, so a person has to be there.
+        rules = replace(rules, auto_execute=False)
     named = [each for each in (request.on_behalf_of, plan.beneficiary) if each is not None]
     excluded = {actor.id, *named}
     if named:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import holidays
 
@@ -141,3 +141,10 @@ def _holidays(country: str, year: int) -> frozenset[date]:
 def countries() -> frozenset[str]:
     """Return the countries whose holidays are known."""
     return frozenset(holidays.list_supported_countries())
+
+
+@functools.lru_cache(maxsize=1)
+def timezones() -> frozenset[str]:
+    """Return the names of the time zones that are known."""
+    # Asking the system reads a folder, each time.
+    return frozenset(available_timezones())

@@ -26,6 +26,7 @@ from molam.approvals.model import (
     NewAction,
     NotEligible,
     NotYet,
+    NoVote,
     OriginRefused,
     ReasonRequired,
     SameHands,
@@ -37,6 +38,8 @@ from molam.approvals.model import (
     VoteRequest,
     parsed,
 )
+from molam.approvals.passkey_votes import proved_actor
+from molam.approvals.passkeys import PasskeyRefused
 from molam.approvals.quorum import PolicyMalformed
 from molam.approvals.wire import (
     ActionBody,
@@ -265,8 +268,9 @@ async def audit_trail(request: Request, caller: Caller) -> Response:
     body=VoteBody,
     answers=Answer,
     refuses=(
-        ActionAbsent, NotEligible, StaleView, ReasonRequired, ConfirmationRequired,
-        StepUpRequired, ActionExpired, TransitionRefused, FieldsRefused, RateLimited,
+        ActionAbsent, NotEligible, NoVote, StaleView, ReasonRequired, ConfirmationRequired,
+        StepUpRequired, PasskeyRefused, ActionExpired, TransitionRefused, FieldsRefused,
+        RateLimited,
     ),
 )  # fmt: skip
 async def vote(request: Request, caller: Caller, body: VoteBody) -> Response:
@@ -275,8 +279,18 @@ async def vote(request: Request, caller: Caller, body: VoteBody) -> Response:
     if body.signed_jwt is not None:
         await _check_signed(request, caller, body.signed_jwt)
     runtime, action_id = runtime_of(request), _id(request)
-    asked = VoteRequest(**msgspec.structs.asdict(body))
-    cast = await voting.vote(runtime.db, runtime.book, action_id, asked, actor_of(caller))
+    fields = msgspec.structs.asdict(body)
+    passkey = fields.pop("passkey")
+    asked = VoteRequest(**fields)
+    actor = await proved_actor(
+        runtime.db,
+        request.app.state.passkeys,
+        actor_of(caller),
+        action_id,
+        asked=asked,
+        passkey=passkey,
+    )
+    cast = await voting.vote(runtime.db, runtime.book, action_id, asked, actor)
     votes = await queries.votes_of(runtime.db, [action_id])
     own = next((each for each in votes if each.id == cast.vote_id), None)
     headers["ETag"] = etag(cast.row.version)

@@ -193,7 +193,7 @@ async def _write(tx: Tx, claim: Claim, locked: list[LockedAction], ending: Endin
     _EFFECTS[ending.outcome](action, claim, ending, now)
     action.change(lease_owner=None, lease_until=None)
     for undone in locked[1:]:
-        _undo(undone, action, now)
+        settle_undone(undone, action, now)
         await undone.save(tx, now)
     await tx.run(
         store.END_ATTEMPT,
@@ -235,11 +235,12 @@ def _succeed(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> No
 
 def _fail(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
     again = None
-    if ending.outcome == "transient" and action.row.attempts < claim.type.attempts_max:
+    may_repeat = claim.type.idempotency != "none" and action.row.attempts < claim.type.attempts_max
+    if ending.outcome == "transient" and may_repeat:
         # Full jitter, so that many failures of one dependency do not come back together.
         bound_s = min(_RETRY_FIRST_S * 2 ** (action.row.attempts - 1), _RETRY_MAX_S)
         again = now + timedelta(seconds=random.uniform(0, bound_s))  # noqa: S311 - no secret.
-    action.move("fail", reason=ending.code)
+    action.move("fail", reason=claims.kept_reason(action.row, ending.code))
     action.change(error_code=ending.code, error_message=_short(ending.error), next_attempt_at=again)
     _record_failure(action, claim, ending, now, event="execution.failed")
 
@@ -251,8 +252,9 @@ def _go_stale(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> N
 
 
 def _lose(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
-    action.move("lose", reason=ending.code)
-    action.change(error_code=ending.code, error_message=_short(ending.error))
+    action.move("lose", reason=claims.kept_reason(action.row, ending.code))
+    # What people found out about an attempt before says nothing about this one.
+    action.change(error_code=ending.code, error_message=_short(ending.error), reconciliation=None)
     _record_failure(action, claim, ending, now, event="execution.unknown")
     log.error("approvals.execution.unknown", action=str(action.row.id), error=ending.error)
 
@@ -281,14 +283,19 @@ _EFFECTS = {
 }
 
 
-def _undo(undone: LockedAction, action: LockedAction, now: Any) -> None:
-    """Write into the undone action what became of its compensation."""
+def settle_undone(undone: LockedAction, action: LockedAction, now: Any) -> None:
+    """
+    Write into the undone action what became of its compensation.
+
+    A failure that may pass counts as one: the next attempt begins it anew, and if
+    there is none, nothing is left hanging.
+    """
     if undone.row.state != State.COMPENSATING:
         return
     if action.row.state == State.EXECUTED:
         undone.move("compensate_ok", reason=f"by {action.row.id}")
         undone.record("action.compensated", SYSTEM, now, by=str(action.row.id))
-    elif action.row.next_attempt_at is None and action.row.state != State.EXECUTION_UNKNOWN:
+    elif action.row.state != State.EXECUTION_UNKNOWN:
         undone.move("compensate_failed", reason=f"by {action.row.id}")
         undone.record("action.compensation_failed", SYSTEM, now, by=str(action.row.id))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from molam.approvals.store import InsertedRow, Told
+from molam.approvals.store import Told
 from molam.platform.db import Query
 
 
@@ -109,17 +109,22 @@ LIST_FREEZES = Query(
     row=FreezeRow,
 )
 
-# What asks for one freeze to be lifted and is still under way.
-FIND_LIFTING = Query(
+
+@dataclass(frozen=True, slots=True)
+class LiftingRow:
+    id: UUID
+    target: str
+    """``freeze/`` and the freeze's id."""
+
+
+# What asks for a freeze to be lifted and is still under way: one for each, by the twin.
+LIST_LIFTINGS = Query(
     """
-    /* approvals.find_lifting */
-    select id
+    /* approvals.list_liftings */
+    select id, target_tenant_id as target
       from approvals.ops_actions
      where action_type = 'LIFT_FREEZE'
-       and target_tenant_id = :target
        and state in ('pending', 'blocked', 'approved', 'scheduled', 'executing')
-     order by created_at desc
-     limit 1
     """,
-    row=InsertedRow,
+    row=LiftingRow,
 )

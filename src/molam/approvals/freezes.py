@@ -31,10 +31,10 @@ LISTED_MAX = 100
 
 _SLACK = timedelta(minutes=2)
 
-# Note [Freezing is tightening]
+# Note [To freeze tightens]
 #
-# One person may freeze, at once, and everybody is told. Lifting a freeze before its time
-# loosens: it is an action that others must approve, and the only one that no freeze
+# One person may freeze, at once, and everybody is told. To lift a freeze before its time
+# is to loosen, so others must approve that, and it is the only action that no freeze
 # holds back. What is frozen stays approved, up to its own execution deadline.
 
 

@@ -21,12 +21,19 @@ class History:
     sums: Mapping[str, int]
 
 
-async def history_of(tx: Tx, policies: Sequence[StoredPolicy], facts: Mapping[str, Any]) -> History:
+async def history_of(
+    tx: Tx,
+    policies: Sequence[StoredPolicy],
+    facts: Mapping[str, Any],
+    *,
+    asked_at: Instant | None = None,
+) -> History:
     """
     Read what *policies* need to know of the past to judge *facts*.
 
     If anything is added up, actions of this type are created one after the other,
-    so that two at the same moment cannot each overlook the other.
+    so that two at the same moment cannot each overlook the other. One that stands
+    already is judged by what was asked before it, at *asked_at*.
     """
     wanted = [
         each
@@ -35,14 +42,16 @@ async def history_of(tx: Tx, policies: Sequence[StoredPolicy], facts: Mapping[st
         )
         if not each.action_types or facts["action_type"] in each.action_types
     ]
-    if wanted:
+    if wanted and asked_at is None:
         await tx.one(store.LOCK_HISTORY, action_type=facts["action_type"])
     now = await tx.one(store.NOW)
     assert now is not None
-    return History(now.at, {each.key: await _sum(tx, each, facts) for each in wanted})
+    return History(now.at, {each.key: await _sum(tx, each, facts, asked_at) for each in wanted})
 
 
-async def _sum(tx: Tx, aggregate: Aggregate, facts: Mapping[str, Any]) -> int:
+async def _sum(
+    tx: Tx, aggregate: Aggregate, facts: Mapping[str, Any], asked_at: Instant | None
+) -> int:
     path = (aggregate.field or "").removeprefix("params.").split(".")
     own = _own(facts, aggregate.field)
     found = await tx.one(
@@ -52,6 +61,7 @@ async def _sum(tx: Tx, aggregate: Aggregate, facts: Mapping[str, Any]) -> int:
         window_s=float(durations.seconds_of(aggregate.window)),
         currency=own.get("currency") if isinstance(own, dict) else None,
         like=_like(aggregate.group_by, facts),
+        before=asked_at,
     )
     assert found is not None
     if aggregate.function.endswith("count_over"):

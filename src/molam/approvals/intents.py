@@ -190,16 +190,10 @@ def _check_spelling(value: object) -> None:
     """Refuse what has two spellings: what is approved and what runs must look the same."""
     match value:
         case str():
-            if len(value) > _TEXT_LENGTH_MAX:
-                raise ParamsRefused("A text is too long.")
-            if not unicodedata.is_normalized("NFC", value):
-                raise ParamsRefused("Text must be in Unicode's composed form (NFC).")
-            if any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in value):
-                raise ParamsRefused("Text must not hold control or direction characters.")
-        case int():
-            # Beyond it a number has no single canonical form, so it cannot be hashed.
-            if abs(value) > _INTEGER_MAX:
-                raise ParamsRefused(f"A whole number is at most {_INTEGER_MAX}.")
+            _check_text(value)
+        case int() if abs(value) > _INTEGER_MAX:
+            # It has no single canonical form, so it cannot be hashed.
+            raise ParamsRefused(f"A whole number is at most {_INTEGER_MAX}.")
         case dict():
             for key, each in value.items():
                 _check_spelling(key)
@@ -207,6 +201,15 @@ def _check_spelling(value: object) -> None:
         case list():
             for each in value:
                 _check_spelling(each)
+
+
+def _check_text(text: str) -> None:
+    if len(text) > _TEXT_LENGTH_MAX:
+        raise ParamsRefused("A text is too long.")
+    if not unicodedata.is_normalized("NFC", text):
+        raise ParamsRefused("Text must be in Unicode's composed form (NFC).")
+    if any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in text):
+        raise ParamsRefused("Text must not hold control or direction characters.")
 
 
 def _plain(value: object) -> object:

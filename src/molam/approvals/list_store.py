@@ -30,6 +30,15 @@ LIST_PENDING = Query(
     row=ActionRow,
 )
 
+# The roles whose seats somebody else has lent to :person; they are asked for those too.
+ROLES_LENT = """array(
+               select d.role
+                 from approvals.delegations as d
+                where d.delegate_id = :person::text
+                  and d.revoked_at is null
+                  and d.starts_at <= now()
+                  and d.ends_at > now())"""
+
 # What one person can decide now: not theirs, not voted on by them.
 LIST_VOTABLE = Query(
     """
@@ -39,7 +48,10 @@ LIST_VOTABLE = Query(
     + """
       from approvals.ops_actions as a
      where state in ('pending', 'blocked')
-       and (voter_roles && :roles::text[] or :person::text = any(voter_ids))
+       and (voter_roles && (:roles::text[] || """
+    + ROLES_LENT
+    + """)
+            or :person::text = any(voter_ids))
        and not :person::text = any(excluded)
        and (expires_at > clock_timestamp() or escalates_at is not null)
        and not exists (

@@ -45,6 +45,11 @@ class LockedAction:
     row: ActionRow
     rules: Rules
     entries: list[chain.Entry] = field(default_factory=list)
+    found: ActionRow = field(init=False)
+    """The row as it was locked."""
+
+    def __post_init__(self) -> None:
+        self.found = self.row
 
     def change(self, **fields: Any) -> None:
         row = replace(self.row, **fields)

@@ -59,6 +59,12 @@ class NotEligible(Refusal):
     title = "You may not decide this action"
 
 
+class NoVote(Refusal):
+    code = "no-vote"
+    kind = Kind.CONFLICT
+    title = "You have no vote to take back"
+
+
 class StaleView(Refusal):
     code = "stale-view"
     kind = Kind.CONFLICT
@@ -126,10 +132,13 @@ class Auth:
     acr: str
     auth_time: Instant | None
     amr: tuple[str, ...] = ()
+    evidence: Mapping[str, str] | None = None
+    """What a passkey signed, so that anybody can check it again."""
 
     def as_json(self) -> dict[str, object]:
         at = None if self.auth_time is None else self.auth_time.isoformat()
-        return {"acr": self.acr, "amr": list(self.amr), "auth_time": at}
+        said: dict[str, object] = {"acr": self.acr, "amr": list(self.amr), "auth_time": at}
+        return said if self.evidence is None else {**said, "passkey": dict(self.evidence)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,7 @@ class Actor:
     channel: str = "in-process"
     ip: str | None = None
     user_agent: str | None = None
+
 
 class NewAction(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A request to have something done, in the specification's fields."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from molam.approvals import binding
-from molam.approvals.store import ActionRow
+from molam.approvals.locked import LockedAction
+from molam.approvals.store import ActionRow, StandingRow
 from molam.notices import commands as notices
 from molam.notices.model import Kind, Notice
 from molam.platform.db import Tx
@@ -33,9 +34,12 @@ async def action_waiting(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:
     await _tell(tx, row, Kind.ACTION_WAITING, people, key="waiting")
 
 
-async def action_escalated(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:
-    """Ask those who may decide from this level on; once for each level."""
-    await _tell(tx, row, Kind.ACTION_ESCALATED, people, key=f"level-{row.level}")
+async def action_escalated(tx: Tx, action: LockedAction, standing: StandingRow) -> None:
+    """Ask those who may decide from a new level on, whoever reached it; once for each level."""
+    row = action.row
+    if row.level > action.found.level and action.is_open:
+        people = [each.id for each in action.electors(standing)]
+        await _tell(tx, row, Kind.ACTION_ESCALATED, people, key=f"level-{row.level}")
 
 
 async def action_sent_back(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from prometheus_client import Counter
+
 from molam.approvals import store
 from molam.approvals.criteria import compile_criteria
 from molam.approvals.history import history_of
 from molam.approvals.rules import read_rules
 from molam.approvals.selection import Selection, StoredPolicy, select
 from molam.approvals.store import PolicyRow
+from molam.kernel.clock import Instant
 from molam.platform.actions import Registry
 from molam.platform.db import Tx
+
+TIES = Counter(
+    "molam_approvals_policy_ties_total", "Decisions for which policies of one priority fitted."
+)
 
 
 class PolicyBook:
@@ -30,11 +37,20 @@ class PolicyBook:
         }
         return compiled
 
-    async def select(self, tx: Tx, facts: dict[str, Any]) -> Selection:
-        """Find the policy for *facts* at the transaction's instant; see `selection.select`."""
+    async def select(
+        self, tx: Tx, facts: dict[str, Any], *, asked_at: Instant | None = None
+    ) -> Selection:
+        """
+        Find the policy for *facts* at the transaction's instant; see `selection.select`.
+
+        *asked_at* is when the action was asked for that stands already, None for a new one.
+        """
         policies = [each for each in await self.in_force(tx) if _may_fit(each, facts)]
-        history = await history_of(tx, policies, facts)
-        return select(policies, {**facts, "history": history.sums}, history.at)
+        history = await history_of(tx, policies, facts, asked_at=asked_at)
+        selection = select(policies, {**facts, "history": history.sums}, history.at)
+        if selection.trace["tie"]:
+            TIES.inc()
+        return selection
 
     def _compile(self, row: PolicyRow) -> StoredPolicy:
         held = self._compiled.get(row.id)

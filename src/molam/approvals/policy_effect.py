@@ -26,16 +26,30 @@ def is_tightening(
     there is no proof.
     """
     changed = set(before) ^ set(after)
-    types = _types(changed, registry)
-    concerned = [_concerning(each, types) for each in (before, after)]
-    tighter = lru_cache(maxsize=4096)(is_tighter)
+    if all(each.baseline for each in changed) and changed <= set(after):
+        return True  # A floor is only ever added to what decides.
+    instants = _instants(at, before, after)
     try:
-        found = list(cells([each.criteria.node for held in concerned for each in held], types))
+        return all(
+            _is_tightening_for(each, (before, after), instants)
+            for each in sorted(_types(changed, registry))
+        )
     except TooManyCells:
         return False
-    for instant in _instants(at, before, after):
-        old, new = (ranked(each, instant) for each in concerned)
-        rules = lru_cache(maxsize=4096)(_rules)
+
+
+def _is_tightening_for(
+    action_type: str,
+    sets: tuple[Sequence[StoredPolicy], Sequence[StoredPolicy]],
+    instants: Sequence[Instant],
+) -> bool:
+    before, after = (_concerning(each, frozenset({action_type})) for each in sets)
+    nodes = dict.fromkeys(each.criteria.node for each in (*before, *after))
+    tighter = lru_cache(maxsize=4096)(is_tighter)
+    rules = lru_cache(maxsize=4096)(_rules)
+    found = list(cells(nodes, {action_type}))
+    for instant in instants:
+        old, new = ranked(before, instant), ranked(after, instant)
         for cell in found:
             if not tighter(rules(_chosen(new, cell)), rules(_chosen(old, cell))):
                 return False

@@ -18,7 +18,9 @@ from molam.approvals.rules import at_level, sentence
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.tightening import tighten
 from molam.approvals.timing import settle
+from molam.approvals.voting import admit
 from molam.kernel.clock import Instant
+from molam.kernel.refusals import Refusal
 from molam.platform.db import Database, Tx
 
 Tab = Literal["turn", "waiting", "mine", "escalated", "executing", "done"]
@@ -102,6 +104,8 @@ async def action_page(
         attempts = await tx.all(list_store.LIST_ATTEMPTS, ops_action_id=action_id)
         names = await _names(tx, action, standing, votes)
         frozen = await tx.one(store.FIND_FREEZE, action_type=action.row.action_type)
+        lacking = await _lacking(tx, runtime, action)
+    can = abilities(action, viewer, standing, registry=runtime.registry, frozen=frozen)
     rules = at_level(action.rules, action.row.level)
     electors, ballots = action.electors(standing), action.ballots(standing)
     verdict = action.decide(standing)
@@ -116,11 +120,21 @@ async def action_page(
         completions=sets,
         names=names,
         policy_sentence=sentence(action.rules, "fr" if locale == "fr" else "en"),
-        can=abilities(action, viewer, standing, registry=runtime.registry, frozen=frozen),
+        can={**can, "approve": can["approve"] or lacking},
         is_last_vote=(standing.voter,) in sets,
         view_hash=view_hash_of(action.row, locale).hex(),
         now=standing.now,
     )
+
+
+async def _lacking(tx: Tx, runtime: Runtime, action: LockedAction) -> str | None:
+    """Say by its code what nobody may approve without, such as evidence."""
+    if action.is_open:
+        try:
+            await admit(tx, runtime.book, action.row)
+        except Refusal as refusal:
+            return refusal.code
+    return None
 
 
 async def _as_of_now(

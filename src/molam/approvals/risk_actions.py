@@ -13,6 +13,7 @@ from molam.approvals.drafts import read_id
 from molam.approvals.risk_events import tell_ended
 from molam.approvals.risk_store import RiskRow
 from molam.kernel import canonical
+from molam.kernel.digests import hashable
 from molam.kernel.shown import masked
 from molam.platform.actions import (
     ActionType,
@@ -41,7 +42,7 @@ class RiskApproval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def params_of(row: RiskRow) -> dict[str, Any]:
-    return msgspec.to_builtins(  # type: ignore[no-any-return]
+    return msgspec.structs.asdict(
         RiskApproval(
             approval_id=str(row.id),
             approval_type=row.action_type,
@@ -148,6 +149,7 @@ async def _row(tx: Tx, params: RiskApproval) -> RiskRow:
 
 def _short(value: object) -> object:
     """Show plain values as they are, and anything deeper as the start of its JSON."""
+    value = hashable(value)
     if isinstance(value, bool | int) or value is None:
         return value
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()

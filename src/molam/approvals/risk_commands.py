@@ -100,6 +100,7 @@ async def create(desk: Desk, asked: NewApproval, actor: Actor) -> Opened:
         TwinOpen: the same is being decided already.
         Unsatisfiable: too few people could ever approve it; says whom it lacks.
     """
+    model.check_payload(asked.payload)
     question = question_of(asked.action_type, asked.origin_module, asked.payload, actor)
     amount_xof = await desk.scorer.amount_xof(desk.runtime.db, question)
     async with desk.runtime.db.transaction("risk.create") as tx:

@@ -126,11 +126,13 @@ async def _locked(tx: Tx, approval_id: UUID) -> tuple[LockedAction, RiskRow]:
     Lock the engine's action and the request, in this order.
 
     Raises:
-        ApprovalNotFound, ApprovalDecided: there is none to be decided by people.
+        ApprovalNotFound, ApprovalNotReady, ApprovalDecided: people have nothing to decide.
     """
     found = await tx.one(store.FIND, id=approval_id)
     if found is None:
         raise model.ApprovalNotFound("Check the approval's id.")
+    if found.status == "held":
+        raise model.ApprovalNotReady("Try again in a moment.")
     if found.ops_action_id is None:
         raise model.ApprovalDecided("Nobody has to decide it.", status=found.status)
     [action] = await lock(tx, found.ops_action_id)
@@ -172,7 +174,8 @@ async def override(
     Decide instead of those whose turn it is. Somebody else must review it within a day.
 
     Raises:
-        ApprovalNotFound, ApprovalDecided, ApprovalExpired, SameHands, ReasonRequired
+        ApprovalNotFound, ApprovalNotReady, ApprovalDecided, ApprovalExpired, SameHands,
+        ReasonRequired
     """
     if len(reason.strip()) < REASON_LENGTH_MIN:
         raise ReasonRequired(f"Give a reason of at least {REASON_LENGTH_MIN} characters.")

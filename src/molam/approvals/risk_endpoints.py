@@ -31,6 +31,7 @@ from molam.approvals.model import (
 from molam.approvals.risk_commands import Desk, NewApproval
 from molam.approvals.risk_metrics import timed
 from molam.kernel import canonical
+from molam.platform.actions import ParamsRefused
 from molam.platform.auth.step_up import StepUpRequired, require_step_up
 from molam.platform.web import PUBLIC, Caller, Permission, Routes
 from molam.platform.web.limits import Limiter, TooManyAttempts
@@ -111,6 +112,7 @@ class ListQuery(msgspec.Struct, forbid_unknown_fields=True):
     refuses=(
         canonical.JsonMalformed,
         model.PayloadRefused,
+        ParamsRefused,
         model.CreatorMismatch,
         model.NoPolicy,
         IdempotencyMismatch,
@@ -240,6 +242,7 @@ async def consume(request: Request, caller: Caller, body: ConsumeBody) -> risk_v
         ReasonRequired,
         SameHands,
         model.ApprovalNotFound,
+        model.ApprovalNotReady,
         model.ApprovalDecided,
         model.ApprovalExpired,
         TooManyAttempts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -23,6 +23,8 @@ APPROVALS_MAX = 3
 _PAYLOAD = "molam.risk.payload/1"
 _COUNTRY_LENGTH = 2
 _TEXT_MAX = 255
+_INTEGER_MAX = 2**63 - 1
+_EXPONENT_MAX = 300
 
 
 class ApprovalNotFound(Refusal):
@@ -41,6 +43,12 @@ class ApprovalExpired(Refusal):
     code = "approval-expired"
     kind = Kind.CONFLICT
     title = "The time to decide this approval has passed"
+
+
+class ApprovalNotReady(Refusal):
+    code = "approval-not-ready"
+    kind = Kind.CONFLICT
+    title = "This approval still waits for its score"
 
 
 class AlreadyVoted(Refusal):
@@ -208,11 +216,38 @@ def rules_of(pool: Pool, *, required: int, timeout_s: int) -> Rules:
     )
 
 
-def payload_hash(payload: Mapping[str, Any]) -> bytes:
-    return digest(_PAYLOAD, hashable(dict(payload)))
+def payload_hash(payload: dict[str, Any]) -> bytes:
+    return digest(_PAYLOAD, hashable(payload))
 
 
-def amount_of(payload: Mapping[str, Any]) -> tuple[int | None, str | None]:
+def check_payload(payload: dict[str, Any]) -> None:
+    """
+    Refuse numbers that cannot be stored or shown as they were sent.
+
+    Raises:
+        PayloadRefused: says what is wrong.
+    """
+    _check_numbers(payload)
+    amount_of(payload)
+
+
+def _check_numbers(value: object) -> None:
+    match value:
+        case bool():
+            return
+        case int() if abs(value) > _INTEGER_MAX:
+            raise PayloadRefused("A number is too large; send it as text.")
+        case Decimal() if abs(value.adjusted()) > _EXPONENT_MAX:
+            raise PayloadRefused("The exponent of a number is too large; send it as text.")
+        case dict():
+            for each in value.values():
+                _check_numbers(each)
+        case list():
+            for each in value:
+                _check_numbers(each)
+
+
+def amount_of(payload: dict[str, Any]) -> tuple[int | None, str | None]:
     """
     Read the amount a payload speaks of, in minor units, and its currency.
 
@@ -232,7 +267,7 @@ def amount_of(payload: Mapping[str, Any]) -> tuple[int | None, str | None]:
 
 
 def score_request(
-    *, action_type: str, module: str, payload: Mapping[str, Any], actor: tuple[str, Sequence[str]]
+    *, action_type: str, module: str, payload: dict[str, Any], actor: tuple[str, Sequence[str]]
 ) -> ScoreRequest:
     """
     Write what SIRA is told about a request.
@@ -263,7 +298,7 @@ def score_request(
     )
 
 
-def country_of(payload: Mapping[str, Any], *names: str) -> str | None:
+def country_of(payload: dict[str, Any], *names: str) -> str | None:
     """Read a country under the first of *names* that holds one."""
     for name in names:
         value = payload.get(name)
@@ -273,7 +308,7 @@ def country_of(payload: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
-def _risk_of(payload: Mapping[str, Any]) -> Decimal | None:
+def _risk_of(payload: dict[str, Any]) -> Decimal | None:
     value = payload.get("historical_risk_score", payload.get("historical_risk"))
     if value is None:
         return None
@@ -282,6 +317,6 @@ def _risk_of(payload: Mapping[str, Any]) -> Decimal | None:
     return Decimal(1)
 
 
-def _text_of(payload: Mapping[str, Any], name: str) -> str | None:
+def _text_of(payload: dict[str, Any], name: str) -> str | None:
     value = payload.get(name)
     return value[:_TEXT_MAX] if isinstance(value, str) else None

@@ -43,7 +43,7 @@ class ApprovalView(msgspec.Struct):
     action_type: str
     origin_module: str
     origin_entity_id: str | None
-    payload: Any
+    payload: dict[str, Any]
     created_by: str
     on_behalf_of: str | None
     status: str
@@ -147,6 +147,9 @@ def opened(given: Opened) -> OpenedView:
 
 
 def approval(row: RiskRow) -> ApprovalView:
+    # Secrets are for whoever sent them; nobody needs them to decide.
+    shown = masked(payload_of(row))
+    assert isinstance(shown, dict)
     same = {
         name: getattr(row, name)
         for name in ApprovalView.__struct_fields__
@@ -154,8 +157,7 @@ def approval(row: RiskRow) -> ApprovalView:
     }
     return ApprovalView(
         id=str(row.id),
-        # Secrets are for whoever sent them; nobody needs them to decide.
-        payload=masked(payload_of(row)),
+        payload=shown,
         policy=row.policy_name,
         pool=row.pool_name,
         ops_action_id=_text(row.ops_action_id),

@@ -7,17 +7,11 @@ from dataclasses import replace
 from datetime import time
 from fractions import Fraction
 from typing import Any, Literal, TypeVar, cast
-from zoneinfo import available_timezones
 
 from molam.approvals import durations
 from molam.approvals.durations import Calendar, Duration, DurationMalformed
 from molam.approvals.quorum import (
-    AllOf,
-    AnyOf,
-    Percentage,
     PolicyMalformed,
-    Quorum,
-    Stages,
     quorum_json,
     read_quorum,
 )
@@ -86,9 +80,7 @@ def read_rules(policy_json: object, *, moves_money: bool = False) -> Rules:
     """
     Read a policy, refusing what it does not know.
 
-    A key left out has its default; an explicit 0 is 0. A role must have been
-    held for a day unless the policy says otherwise or wants unanimity: where a
-    share decides, newcomers could make one.
+    A key left out has its default; an explicit 0 is 0.
 
     Raises:
         PolicyMalformed: says which key, and why.
@@ -115,7 +107,7 @@ def read_rules(policy_json: object, *, moves_money: bool = False) -> Rules:
         veto_roles=frozenset(map(_role, _list(given, "veto_roles"))),
         reject_threshold=_read(given, "reject_threshold", _threshold, None),
         objection_window_s=_count(given, "objection_window_s", 0),
-        min_role_age_s=_count(given, "min_role_age_s", _role_age(quorum, ratio)),
+        min_role_age_s=_count(given, "min_role_age_s", _DAY_S),
         step_up_max_age_s=_read(given, "step_up_max_age_s", _seconds, None),
         typed_confirmation=_flag(given, "typed_confirmation"),
         voters_may_execute=_flag(given, "voters_may_execute"),
@@ -157,19 +149,6 @@ def rules_json(rules: Rules) -> dict[str, Any]:
             "weekend": sorted(rules.calendar.weekend),
         },
     }
-
-
-def _role_age(quorum: Quorum, ratio: Fraction) -> int:
-    return _DAY_S if ratio < 1 or _has_percentage(quorum) else 0
-
-
-def _has_percentage(quorum: Quorum) -> bool:
-    match quorum:
-        case Percentage():
-            return True
-        case AllOf() | AnyOf() | Stages():
-            return any(map(_has_percentage, quorum.parts))
-    return False
 
 
 def _demand(value: object, path: str) -> Demand:
@@ -309,7 +288,7 @@ def _calendar(value: object) -> Calendar:
     timezone = given.get("timezone", usual.timezone)
     if country not in durations.countries():
         raise PolicyMalformed("country is one whose holidays are known: SN, CI, NG.")
-    if timezone not in available_timezones():
+    if timezone not in durations.timezones():
         raise PolicyMalformed("timezone is a name such as Africa/Dakar.")
     opens = _hour(given.get("opens", "08:00"))
     closes = _hour(given.get("closes", "18:00"))

@@ -71,7 +71,8 @@ class Rules:
     veto_roles: frozenset[str] = frozenset()
     reject_threshold: int | None = None
     objection_window_s: int = 0
-    min_role_age_s: int = 0
+    min_role_age_s: int = 86400
+    """How long a role must have been held, so that nobody makes voters for one vote."""
     step_up_max_age_s: int | None = None
     typed_confirmation: bool = False
     voters_may_execute: bool = False

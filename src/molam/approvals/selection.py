@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any
 from uuid import UUID
 
 from molam.approvals.criteria import Criteria, Truth, aggregates, explained
 from molam.approvals.durations import Duration
-from molam.approvals.rules import DEFAULT, Rules, rules_json, strictest
+from molam.approvals.rules import DEFAULT, Rules, normalised, rules_json, strictest
 from molam.kernel.clock import Instant
 from molam.kernel.digests import digest
 
@@ -113,7 +113,7 @@ class Chosen:
     @property
     def rules(self) -> Rules:
         base = DEFAULT if self.winner is None else self.winner.rules
-        return reduce(strictest, (each.rules for each in self.merged), strictest(base, base))
+        return reduce(strictest, (each.rules for each in self.merged), normalised(base))
 
 
 def ranked(policies: Iterable[StoredPolicy], at: Instant) -> list[StoredPolicy]:
@@ -146,15 +146,20 @@ def _trace(
         "tie": [each.name for each in chosen.tied],
         "policies": judgements,
         "history": history,
-        "rules_hash": digest("molam.policy/1", rules_json(chosen.rules)).hex(),
+        "rules_hash": _hash(chosen.rules),
     }
+
+
+@lru_cache(maxsize=1024)
+def _hash(rules: Rules) -> str:
+    return digest("molam.policy/1", rules_json(rules)).hex()
 
 
 def replay(trace: dict[str, Any], rules_of: Mapping[tuple[str, int], Rules]) -> Rules:
     """Come to the rules of a selection again from its trace and the rules it names."""
     named = [trace["winner"], *trace["merged"]]
     found = [_rules_named(each, rules_of) for each in named]
-    return reduce(strictest, found[1:], strictest(found[0], found[0]))
+    return reduce(strictest, found[1:], normalised(found[0]))
 
 
 def replayed(

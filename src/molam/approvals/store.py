@@ -199,6 +199,9 @@ STANDING = Query(
                   and clock_timestamp() >= d.starts_at
                   and clock_timestamp() < d.ends_at
                   and (d.action_types = '{}' or :action_type = any(d.action_types))
+                  and exists (
+                      select from tenancy.role_holders as h
+                       where h.person_id = d.delegate_id and h.role = '')
            ), '[]') as delegations,
            coalesce((
                select array_agg(distinct d.delegate_id)
@@ -222,12 +225,12 @@ class PrincipalRow:
 LIST_PRINCIPALS = Query(
     """
     /* approvals.list_principals */
-    select tenancy.principal(name) as id
+    select tenancy.principal(given.name) as id
       from unnest(:names::text[]) as given (name)
      union
     select p.owner_id
       from unnest(:names::text[]) as given (name)
-      join tenancy.people as p on p.id = tenancy.principal(name)
+      join tenancy.people as p on p.id = tenancy.principal(given.name)
      where p.owner_id is not null
     """,
     row=PrincipalRow,
@@ -480,7 +483,9 @@ SUM_HISTORY = Query(
            end), 0) as total
       from approvals.ops_actions as a
      where a.action_type = any(:action_types::text[])
-       and a.created_at > clock_timestamp() - make_interval(secs => :window_s::float8)
+       and a.created_at > coalesce(:before::timestamptz, clock_timestamp())
+                          - make_interval(secs => :window_s::float8)
+       and a.created_at < coalesce(:before::timestamptz, 'infinity')
        and a.state not in ('rejected', 'expired', 'cancelled', 'superseded', 'stale', 'compensated')
        and (:currency::text is null or a.plan -> 'amount' ->> 'currency' = :currency::text)
        and jsonb_build_object(

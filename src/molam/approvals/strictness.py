@@ -183,14 +183,16 @@ def _level(steps: Iterable[Escalation], after: Duration) -> Escalation:
 def _with_demands(rules: Rules, demands: Iterable[Demand]) -> Rules:
     """Merge demands that differ in strength alone, and put them in order."""
     merged: list[Demand] = []
-    for demand in sorted(set(demands), key=_order):
+    distinct = set(demands)
+    # Nearly always there is one, which is in order.
+    for demand in sorted(distinct, key=_order) if len(distinct) > 1 else distinct:
         for index, other in enumerate(merged):
             if other.ladder == demand.ladder and _mergeable(other.quorum, demand.quorum):
                 merged[index] = replace(other, quorum=_stronger(other.quorum, demand.quorum))
                 break
         else:
             merged.append(demand)
-    first, *rest = sorted(merged, key=_order)
+    first, *rest = sorted(merged, key=_order) if len(merged) > 1 else merged
     return replace(
         rules,
         quorum=first.quorum,

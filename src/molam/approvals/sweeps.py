@@ -44,16 +44,14 @@ async def escalate_expired(runtime: Runtime) -> Mapping[str, int]:
             action = await _next(tx, sweep_store.NEXT_DUE)
             if action is None:
                 return counts
-            level = action.row.level
             standing = await standing_of(tx, action, SYSTEM.id)
             settle(action, standing)
             if action.is_open:
                 conclude(action, standing)
             await action.save(tx, standing.now)
-            if action.row.level > level:
+            await notify.action_escalated(tx, action, standing)
+            if action.row.level > action.found.level:
                 counts["escalated"] += 1
-                people = [each.id for each in action.electors(standing)]
-                await notify.action_escalated(tx, action.row, people)
             if action.row.state == State.EXPIRED:
                 counts["expired"] += 1
             await notify.action_ended(tx, action.row)

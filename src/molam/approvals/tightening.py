@@ -30,7 +30,7 @@ async def tighten(
     row = action.row
     if row.policy_trace.get(RULED) or _is_unchanged(row, standing):
         return standing
-    selection = await book.select(tx, _facts(row))
+    selection = await book.select(tx, _facts(row), asked_at=row.created_at)
     barred = frozenset(row.excluded) | frozenset(standing.excluded_too)
     joined = strictest(action.rules, _pinned(selection.rules, standing, barred))
     asked = roles_asked(joined) | roles_asked(at_level(joined, len(levels(joined))))

@@ -17,12 +17,16 @@ from molam.approvals.locked import view_hash_of
 from molam.approvals.model import Executed
 from molam.approvals.queries import ActionPage, Counted
 from molam.approvals.store import ActionRow
+from molam.kernel.shown import masked
 
 # Columns that are the engine's own bookkeeping.
 _INTERNAL = frozenset(
     {"policy_snapshot", "policy_trace", "request_hash", "fence", "lease_owner", "lease_until"}
     | {"chain_seq", "chain_hash", "voter_roles", "voter_ids", "policy_hash", "intent_hash"}
 )
+
+# What may hold a secret, such as a bank account: shown by its last characters.
+_TOLD = ("params", "context", "plan", "result", "rollback_action")
 
 
 def action_json(row: ActionRow) -> dict[str, Any]:
@@ -32,8 +36,10 @@ def action_json(row: ActionRow) -> dict[str, Any]:
     ``view_hash`` is that of the French view; a voter sends back the one they saw.
     """
     written = {key: value for key, value in plain(row).items() if key not in _INTERNAL}
+    shown = {key: masked(written[key]) for key in _TOLD}
     return {
         **written,
+        **shown,
         "required_ratio": str(Fraction(row.policy_snapshot["rules"]["required_ratio"])),
         "intent_hash": row.intent_hash.hex(),
         "policy": {
@@ -67,13 +73,15 @@ def page_json(page: ActionPage) -> dict[str, Any]:
     return {
         "view_hash": page.view_hash,
         "intent_hash": row.intent_hash.hex(),
-        "intent": binding.intent_of(
-            action_type=row.action_type,
-            schema=row.schema,
-            params=row.params,
-            target=(row.target_tenant_type, row.target_tenant_id),
+        "intent": masked(
+            binding.intent_of(
+                action_type=row.action_type,
+                schema=row.schema,
+                params=row.params,
+                target=(row.target_tenant_type, row.target_tenant_id),
+            )
         ),
-        "plan": row.plan,
+        "plan": masked(row.plan),
         "policy": {"name": row.policy_name, "version": row.policy_version},
         "policy_sentence": page.policy_sentence,
         "expires_at": binding.instant_text(row.expires_at),
@@ -110,7 +118,7 @@ def missing_json(missing: Missing) -> dict[str, Any]:
 def executed_json(done: Executed) -> dict[str, Any]:
     """Write an execution's answer: ``success``, and ``result`` or ``error``."""
     if done.success:
-        return {"success": True, "state": done.state, "result": done.result}
+        return {"success": True, "state": done.state, "result": masked(done.result)}
     return {
         "success": False,
         "state": done.state,
@@ -128,7 +136,7 @@ def audit_json(entry: Any) -> dict[str, Any]:
         "seq": entry.seq,
         "action": entry.action,
         "event": body["event"],
-        "snapshot": body["data"],
+        "snapshot": masked(body["data"]),
         "actor": body["actor"]["id"],
         "actor_kind": body["actor"]["kind"],
         "prev": entry.prev.hex(),

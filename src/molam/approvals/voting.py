@@ -20,6 +20,7 @@ from molam.approvals.model import (
     ActionExpired,
     Actor,
     FieldsRefused,
+    NoVote,
     VoteRequest,
 )
 from molam.approvals.policy_book import PolicyBook
@@ -56,7 +57,7 @@ async def vote(
     Cast, change or take back a vote, and decide the action if that decides it.
 
     Raises:
-        ActionAbsent, NotEligible, StaleView, ReasonRequired, ConfirmationRequired,
+        ActionAbsent, NotEligible, NoVote, StaleView, ReasonRequired, ConfirmationRequired,
         StepUpRequired, ActionExpired, TransitionRefused
     """
     ballot_checks.check_request(request)
@@ -90,12 +91,18 @@ async def vote_in(
     if action.row.state == State.EXPIRED:
         return await _too_late(tx, action, request, actor, standing)
     if request.vote == "approve" and action.is_open:
-        await _admit(tx, book, action.row)
+        # Whoever may not vote is told that, and not what else is missing.
+        ballot_checks.seat(action, standing)
+        await admit(tx, book, action.row)
     return await _cast(tx, action, request, actor, standing)
 
 
-async def _admit(tx: Tx, book: PolicyBook, row: ActionRow) -> None:
-    """Let the domain say what is still missing before anybody may approve."""
+async def admit(tx: Tx, book: PolicyBook, row: ActionRow) -> None:
+    """
+    Let the domain say what is still missing before anybody may approve.
+
+    Raises: whatever refusal says so.
+    """
     if row.action_type in book.registry:
         kind = book.registry.find(row.action_type)
         if kind.admit is not None:
@@ -111,6 +118,8 @@ async def _cast(
     ballot_checks.check_shown(action.row, request)
     ballot_checks.check_proof(action, request, actor, standing.now)
     previous = next((each for each in standing.ballots if each["voter"] == standing.voter), None)
+    if request.vote == "withdrawn" and (previous is None or previous["vote"] == "withdrawn"):
+        raise NoVote("You have not voted on this action, or took your vote back already.")
     vote_id = uuid7(standing.now)
     await tx.run(
         store.INSERT_VOTE,
@@ -157,6 +166,7 @@ async def _cast(
     )
     conclude(action, standing)
     await action.save(tx, standing.now)
+    await notify.action_escalated(tx, action, standing)
     await notify.after_vote(tx, before, action.row)
     VOTES.labels(request.vote).inc()
     return Cast(action.row, vote_id, bound=request.view_hash is not None)
@@ -243,6 +253,8 @@ async def _too_late(
         raise ActionExpired("Ask for it again if it is still wanted.", state=action.row.state)
     await _comment(tx, action, actor, standing, text=request.comment, kind="late_reject")
     await action.save(tx, standing.now)
+    if action.found.state != action.row.state:
+        await notify.action_ended(tx, action.row)
     return Cast(action.row, None, bound=False, late=True)
 
 
@@ -261,6 +273,9 @@ async def comment(db: Database, action_id: UUID, actor: Actor, *, text: str) -> 
         settle(action, standing)
         await _comment(tx, action, actor, standing, text=text.strip(), kind="comment")
         await action.save(tx, standing.now)
+        await notify.action_escalated(tx, action, standing)
+        if action.found.state != action.row.state:
+            await notify.action_ended(tx, action.row)
         return action.row
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from molam.approvals.model import TEXT_LENGTH_MAX
+from molam.approvals.passkey_wire import Assertion
 from molam.platform.web.wire import Identifier, LongText, Moment
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
@@ -45,6 +46,8 @@ class VoteBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     intent_hash: Hash | None = None
     view_hash: Hash | None = None
     confirmation: Annotated[str, Meta(max_length=64)] | None = None
+    passkey: Assertion | None = None
+    """Confirms this very vote, and counts as a fresh second factor."""
 
 
 class CommentBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@
 # second time. It reads the `data` of these events:
 #   action.created    action_type, schema, params, target, origin, policy {name, version,
 #                     rules}, electors [{id, roles}], created_by, expires_at
-#   vote.cast         decision, seat, roles, reason
+#   vote.cast         decision, seat, roles, reason, votes {approve, reject, abstain}
 #   action.escalated  level, roles
 #   action.approved   counted [{voter, seat}]
 # and from each, `state`: what the action was when the entry was written, which is after the
@@ -33,6 +33,8 @@ class Replayed:
     level: int = 0
     votes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The `data` of each voter's latest vote, those taken back left out."""
+    counted: dict[str, int] = field(default_factory=dict)
+    """What the latest vote says they came to: a delegation that ended took its vote along."""
 
     def count(self, decision: str) -> int:
         return sum(1 for vote in self.votes.values() if vote.get("decision") == decision)
@@ -42,9 +44,9 @@ class Replayed:
         return {
             "state": self.state,
             "level": self.level,
-            "votes_approve": self.count("approve"),
-            "votes_reject": self.count("reject"),
-            "votes_abstain": self.count("abstain"),
+            "votes_approve": self.counted.get("approve", self.count("approve")),
+            "votes_reject": self.counted.get("reject", self.count("reject")),
+            "votes_abstain": self.counted.get("abstain", self.count("abstain")),
         }
 
 
@@ -55,6 +57,7 @@ def replay(bodies: Sequence[Body]) -> Replayed:
         data, voter = body["data"], body["actor"]["id"]
         if body["event"] == "vote.cast":
             replayed.votes.pop(voter, None)
+            replayed.counted = data.get("votes", {})
             if data.get("decision") != "withdrawn":
                 replayed.votes[voter] = data
         elif body["event"] == "action.escalated":

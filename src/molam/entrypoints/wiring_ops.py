@@ -15,11 +15,13 @@ from molam.approvals import (
     evidence_endpoints,
     figures_endpoints,
     freeze_endpoints,
+    passkey_endpoints,
     policy_endpoints,
     risk_endpoints,
     risk_pages,
 )
 from molam.approvals.claims import Runtime
+from molam.approvals.passkeys import Party
 from molam.approvals.policy_book import PolicyBook
 from molam.audit import endpoints as audit
 from molam.entrypoints.desk import desk_of, worker_name
@@ -70,6 +72,7 @@ def ops_app(settings: Settings) -> FastAPI:
             policy_endpoints.routes,
             delegation_endpoints.routes,
             freeze_endpoints.routes,
+            passkey_endpoints.routes,
             risk_endpoints.routes,
             evidence_endpoints.routes,
             risk_pages.routes,
@@ -112,6 +115,7 @@ def _lifespan(
         known = registry()
         app.state.runtime = Runtime(db, known, PolicyBook(known), worker_name("ops"))
         app.state.tokens = auth.tokens
+        app.state.passkeys = Party.at(settings.ops_url)
         app.state.ops_cursors = Cursors(secret_key(settings), purpose="ops-actions")
         app.state.hub = hub = Hub(channels=CHANNELS)
 

@@ -26,6 +26,7 @@ def digest(purpose: str, value: object) -> bytes:
 
 _GROUP = 4
 _GROUPS_SHOWN = 4
+_PLAIN_EXPONENT_MAX = 300
 
 
 def check_words(digest_: bytes) -> str:
@@ -45,7 +46,7 @@ def check_words(digest_: bytes) -> str:
 def hashable(value: object) -> object:
     """Write decimals and very large integers as text, so that equal numbers hash equally."""
     if isinstance(value, Decimal):
-        return "0" if value == 0 else f"{value.normalize():f}"
+        return decimal_text(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
         return str(value)
     if isinstance(value, dict):
@@ -53,3 +54,18 @@ def hashable(value: object) -> object:
     if isinstance(value, list | tuple):
         return [hashable(each) for each in value]
     return value
+
+
+def decimal_text(value: Decimal) -> str:
+    """Write *value* in the one form of its number: every digit of it, and no more."""
+    if value == 0:
+        return "0"
+    if abs(value.adjusted()) > _PLAIN_EXPONENT_MAX:
+        # Written out, a few bytes of a stranger's would become gigabytes.
+        sign, digits, exponent = value.as_tuple()
+        assert isinstance(exponent, int)
+        written = "".join(map(str, digits))
+        bare = written.rstrip("0")
+        return f"{'-' * sign}{bare}E{exponent + len(written) - len(bare)}"
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

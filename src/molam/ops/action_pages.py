@@ -13,7 +13,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from molam.approvals import aftermath, commands, execution, voting
+from molam.approvals import aftermath, commands, execution, passkeys, voting
 from molam.approvals.model import (
     REASON_LENGTH_MIN,
     ActionAbsent,
@@ -22,6 +22,8 @@ from molam.approvals.model import (
     StaleView,
     VoteRequest,
 )
+from molam.approvals.passkey_votes import proved_actor
+from molam.approvals.passkey_wire import read_assertion
 from molam.kernel.refusals import Kind, Refusal
 from molam.ops import permissions
 from molam.ops.detail import Detail, compare, detail_of
@@ -55,6 +57,8 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirmation: Annotated[str, Meta(max_length=64)] = ""
     read: Literal["yes"] | None = None
     outcome: Literal["executed", "failed"] | None = None
+    passkey: Annotated[str, Meta(max_length=32_768)] = ""
+    """What the page's script fills in: an answer that confirms this very vote."""
 
 
 @routes.get(
@@ -108,7 +112,7 @@ async def _decided(
     word: Literal["approve", "reject", "abstain", "withdrawn"],
     code: str,
 ) -> Response:
-    runtime = request.app.state.runtime
+    state, runtime = request.app.state, request.app.state.runtime
     asked = VoteRequest(
         vote=word,
         comment=form.comment.strip() or None,
@@ -118,7 +122,15 @@ async def _decided(
         confirmation=_typed(form.confirmation),
     )
     try:
-        await voting.vote(runtime.db, runtime.book, _id(request), asked, actor_of(caller))
+        actor = await proved_actor(
+            runtime.db,
+            state.passkeys,
+            actor_of(caller),
+            _id(request),
+            asked=asked,
+            passkey=read_assertion(form.passkey) if form.passkey else None,
+        )
+        await voting.vote(runtime.db, runtime.book, _id(request), asked, actor)
     except Refusal as refusal:
         return await _refused(request, caller, form, refusal, panel=word)
     return _back(request, code)
@@ -274,8 +286,9 @@ async def _page(
     seen: str | None = None,
 ) -> Response:
     detail = await _detail(request, caller)
-    step_up = None
+    step_up, has_passkey = None, False
     if detail.step_up_s is not None:
+        has_passkey = bool(await passkeys.listed(request.app.state.db, caller.subject))
         back = f"/ops/actions/{detail.line.id}?said=confirm-again"
         step_up = "/sign-in?" + urlencode(
             {"next": back, "acr_values": AAL2, "max_age": detail.step_up_s}
@@ -292,6 +305,7 @@ async def _page(
         open_panel=panel,
         differences=[] if seen is None else compare(seen, detail),
         step_up=step_up,
+        has_passkey=has_passkey,
     )
     if message is not None and message.hue != "green" and request.method == "POST":
         response.status_code = HTTPStatus.CONFLICT

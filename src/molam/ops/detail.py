@@ -26,6 +26,7 @@ from molam.kernel.digests import check_words
 from molam.kernel.refusals import Refusal
 from molam.kernel.shown import masked_facts
 from molam.ops import policy_store, statistics_store
+from molam.ops.policy_pages import compiled
 from molam.ops.views import (
     Line,
     PlanView,
@@ -334,10 +335,9 @@ async def _when(state: State, row: ActionRow, language: Language) -> str:
     if not found or found[0].version != row.policy_version:
         return ""
     try:
-        compiled = criteria.compile_criteria(found[0].criteria, state.runtime.registry)
+        return criteria.sentence(compiled(found[0], state.runtime.registry), language)
     except Refusal:
         return ""
-    return criteria.sentence(compiled, language)
 
 
 def _notes(row: ActionRow) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ async def policy(request: Request, caller: Caller, query: PoliciesQuery) -> Resp
 def view(row: policy_store.PolicyRow, registry: Registry, language: Language) -> PolicyView:
     """Say a stored policy in words; one that can no longer be read is shown as it is."""
     try:
-        when = criteria.sentence(criteria.compile_criteria(row.criteria, registry), language)
+        when = criteria.sentence(compiled(row, registry), language)
     except Refusal:
         when = as_text(row.criteria)
     try:
@@ -120,6 +120,14 @@ def view(row: policy_store.PolicyRow, registry: Registry, language: Language) ->
         when=when,
         then=then,
     )
+
+
+def compiled(row: policy_store.PolicyRow, registry: Registry) -> criteria.Criteria:
+    """
+    Raises:
+        CriteriaMalformed: they can no longer be read.
+    """
+    return criteria.compile_criteria(row.criteria, registry, baseline=row.baseline, stored=True)
 
 
 def as_text(document: Any) -> str:

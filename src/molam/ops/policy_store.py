@@ -26,9 +26,8 @@ class PolicyRow:
     is_deleted: bool
 
 
-_POLICY = (
-    "id, name, description, criteria, policy, priority, enabled, baseline, version, updated_at"
-)
+_POLICY = """id, name, description, criteria, policy, priority, enabled, baseline, version,
+           updated_at, deleted_at is not null as is_deleted"""
 
 LIST_POLICIES = Query(
     f"""

@@ -35,7 +35,7 @@ routes = Routes()
 WHY_LENGTH_MAX = 2000
 _TEXT_LENGTH_MAX = 500
 # Asked for by saving a policy, and by other modules, with what no form can hold.
-_NOT_BY_FORM = frozenset({"CHANGE_APPROVAL_POLICY", "RISK_APPROVAL"})
+_NOT_BY_FORM = frozenset({"CHANGE_APPROVAL_POLICY", "RISK_APPROVAL", "LIFT_FREEZE"})
 _SHOWN_AS_PAGE = frozenset({Kind.BROKEN_RULE, Kind.CONFLICT, Kind.ABSENT, Kind.MALFORMED})
 
 

@@ -14,10 +14,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from molam.approvals import queries
+from molam.approvals.electorate import people_named, roles_asked
+from molam.approvals.locked import rules_of
 from molam.approvals.queries import Tab
+from molam.approvals.quorum import Stages
+from molam.approvals.rules import at_level
 from molam.approvals.store import ActionRow
 from molam.kernel.clock import Instant
 from molam.ops import permissions, store
+from molam.ops.propose_pages import actor_of
 from molam.ops.shell import TEMPLATES, framed, may
 from molam.ops.views import Line, line
 from molam.platform.web import PUBLIC, Caller, Routes
@@ -74,6 +79,8 @@ async def queue(request: Request, caller: Caller, query: QueueQuery) -> Response
         offset=(query.page - 1) * PAGE_ROWS,
     )
     more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
+    if query.tab == "turn":
+        rows = [row for row in rows if await _may_vote(request, caller, row)]
     last_left: Instant | None = None
     if not rows and query.tab == "turn":
         votes = await queries.user_votes(db, caller.subject, limit=1)
@@ -92,6 +99,26 @@ async def queue(request: Request, caller: Caller, query: QueueQuery) -> Response
         may_propose=may(caller, permissions.PROPOSE),
         older=f"/ops?tab={query.tab}&page={query.page + 1}" if more else None,
     )
+
+
+async def _may_vote(request: Request, caller: Caller, row: ActionRow) -> bool:
+    """
+    Tell whether the reader could vote on *row* now.
+
+    The list holds what their roles decide at any level; some of it will be theirs
+    only after an escalation, or at a later stage. Stages need the votes, so they
+    are looked up; of the rest, the rules alone can tell.
+    """
+    rules = at_level(rules_of(row), row.level)
+    if any(isinstance(each.quorum, Stages) for each in rules.demands):
+        runtime, actor = request.app.state.runtime, actor_of(caller)
+        page = await queries.action_page(runtime, row.id, actor, locale=caller.locale)
+        return page.can["approve"] is None
+    early = roles_asked(rules)
+    if not early.isdisjoint(caller.roles) or caller.subject in people_named(rules):
+        return True
+    # A role that somebody lent: only the engine knows for what.
+    return caller.roles.isdisjoint(row.voter_roles)
 
 
 async def waiting(state: State, caller: Caller, tab: Tab) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from molam.ops import (
     action_pages,
     audit_pages,
+    delegation_pages,
     entity_pages,
+    freeze_pages,
     history_pages,
     inbox_pages,
     live,
@@ -13,6 +15,7 @@ from molam.ops import (
     policy_pages,
     propose_pages,
     queue_pages,
+    security_pages,
     statistics_pages,
 )
 from molam.ops.live import hear
@@ -29,6 +32,9 @@ ALL = (
     policy_editor.routes,
     statistics_pages.routes,
     inbox_pages.routes,
+    delegation_pages.routes,
+    freeze_pages.routes,
+    security_pages.routes,
     audit_pages.routes,
     live.routes,
 )

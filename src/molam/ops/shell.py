@@ -43,6 +43,11 @@ _GOOD = frozenset(
         "policy-saved",
         "policy-proposed",
         "policy-deleted",
+        "delegated",
+        "delegation-ended",
+        "frozen",
+        "passkey-added",
+        "passkey-removed",
     }
 )
 _BAD = frozenset(

@@ -40,6 +40,8 @@ class Total:
     p50_s: float | None
     p90_s: float | None
     self_refused: int
+    emergencies: int
+    reviews_due: int
     critical_votes: int
     fast_critical: int
 
@@ -57,11 +59,12 @@ class Spare:
 async def statistics(request: Request, caller: Caller, query: StatisticsQuery) -> Response:
     """Show how fast actions are decided, and what could go wrong with that."""
     db, days = request.app.state.db, int(query.days)
-    total, types, haste, refused, pairs, policies, holders = await asyncio.gather(
+    total, types, haste, refused, glass, pairs, policies, holders = await asyncio.gather(
         db.read(store.TOTAL, days=days),
         db.read(store.BY_TYPE, days=days),
         db.read(store.HASTE, days=days),
         db.read(store.SELF_REFUSED, days=days),
+        db.read(store.EMERGENCIES, days=days),
         db.read(store.PAIRS, days=days),
         db.read(approvals.LIST_ENABLED_POLICIES),
         db.read(store.HOLDERS),
@@ -72,7 +75,7 @@ async def statistics(request: Request, caller: Caller, query: StatisticsQuery) -
         "statistics.html",
         place="statistics",
         days=days,
-        total=_total(total[0], haste[0], refused[0]),
+        total=_total(total[0], haste[0], refused[0], glass[0]),
         types=types,
         pairs=pairs,
         spare=sorted(
@@ -81,7 +84,12 @@ async def statistics(request: Request, caller: Caller, query: StatisticsQuery) -
     )
 
 
-def _total(row: store.TotalRow, haste: store.HasteRow, refused: store.CountRow) -> Total:
+def _total(
+    row: store.TotalRow,
+    haste: store.HasteRow,
+    refused: store.CountRow,
+    glass: store.EmergencyRow,
+) -> Total:
     return Total(
         actions=row.actions,
         open=row.open,
@@ -92,6 +100,8 @@ def _total(row: store.TotalRow, haste: store.HasteRow, refused: store.CountRow) 
         p50_s=row.p50_s,
         p90_s=row.p90_s,
         self_refused=refused.count,
+        emergencies=glass.emergencies,
+        reviews_due=glass.reviews_due,
         critical_votes=haste.critical_votes,
         fast_critical=haste.fast_critical,
     )

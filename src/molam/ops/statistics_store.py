@@ -134,6 +134,23 @@ SELF_REFUSED = Query(
 
 
 @dataclass(frozen=True, slots=True)
+class EmergencyRow:
+    emergencies: int
+    reviews_due: int
+
+
+EMERGENCIES = Query(
+    """
+    /* ops.statistics_emergencies */
+    select count(*) filter (where used_at >= now() - make_interval(days => :days)) as emergencies,
+           count(*) filter (where reviewed_at is null) as reviews_due
+      from approvals.break_glass_uses
+    """,
+    row=EmergencyRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class PairRow:
     first_name: str
     second_name: str

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from molam.approvals.list_store import ROLES_LENT
 from molam.platform.db import Query
 
 
@@ -157,12 +158,31 @@ class MarkRow:
 
 # As the queue's first tab decides it, without the stages and the matching of people to
 # places that only the engine knows: it may count one that the engine would still refuse.
-_TURN = """
+# Whoever joins by an escalation is not counted before it.
+# Before an action is escalated, those who would join then are not counted yet.
+_EARLY = """
+                       select named #>> '{}' as role
+                         from jsonb_path_query(a.policy_snapshot, 'lax $.rules.**.role') as named
+                        union all
+                       select named #>> '{}'
+                         from jsonb_path_query(a.policy_snapshot, 'lax $.rules.**.roles[*]') as named
+                        union all
+                       select named #>> '{}'
+                         from jsonb_path_query(a.policy_snapshot, 'lax $.rules.veto_roles[*]') as named"""
+
+_TURN = f"""
             select
               from approvals.ops_actions a
              where a.state in ('pending', 'blocked')
                and (a.expires_at > now() or a.escalates_at is not null)
-               and (a.voter_roles && :roles::text[] or :person::text = any(a.voter_ids))
+               and (a.voter_roles && (:roles::text[] || {ROLES_LENT})
+                    or :person::text = any(a.voter_ids))
+               and (a.level > 0
+                    or :person::text = any(a.voter_ids)
+                    or exists (
+                        select
+                          from ({_EARLY}) as early
+                         where early.role = any(:roles::text[] || {ROLES_LENT})))
                and not :person::text = any(a.excluded)
                and not exists (
                    select

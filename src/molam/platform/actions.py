@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from molam.kernel.clock import Instant
+from molam.kernel.digests import decimal_text
 from molam.kernel.refusals import Kind, Refusal
 from molam.platform.db import Database, Tx
 
@@ -219,7 +220,7 @@ def as_json(params: msgspec.Struct) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     if isinstance(value, Decimal):
-        return "0" if value == 0 else f"{value.normalize():f}"
+        return decimal_text(value)
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
