@@ -120,6 +120,12 @@ create unique index action_twin on approvals.ops_actions (twin)
 create index actions_open on approvals.ops_actions (expires_at, id) where state in ('pending', 'blocked');
 create index actions_open_roles on approvals.ops_actions using gin (voter_roles) where state in ('pending', 'blocked');
 create index actions_escalating on approvals.ops_actions (escalates_at) where state in ('pending', 'blocked');
+create index actions_escalated on approvals.ops_actions (expires_at, id)
+    where state in ('pending', 'blocked') and level > 0;
+create index actions_granted on approvals.ops_actions (decided_at desc, id desc)
+    where state in ('approved', 'scheduled', 'executing', 'execution_unknown', 'failed');
+create index actions_ended on approvals.ops_actions (updated_at desc, id desc)
+    where state not in ('pending', 'blocked', 'approved', 'scheduled', 'executing', 'execution_unknown', 'failed');
 create index actions_executable on approvals.ops_actions (decided_at, id)
     where state in ('approved', 'scheduled') and auto_execute;
 create index actions_waiting on approvals.ops_actions (execution_deadline)
@@ -130,7 +136,7 @@ create index actions_status on approvals.ops_actions (status, created_at desc, i
 create index actions_newest on approvals.ops_actions (created_at desc, id desc);
 create index actions_target on approvals.ops_actions (target_tenant_type, target_tenant_id, created_at desc);
 create index actions_type on approvals.ops_actions (action_type, created_at desc);
-create index actions_creator on approvals.ops_actions (created_by, created_at desc);
+create index actions_creator on approvals.ops_actions (created_by, created_at desc, id desc);
 create index actions_executor on approvals.ops_actions (executed_by, created_at desc) where executed_by is not null;
 create index actions_origin on approvals.ops_actions (origin, origin_id) where origin_id is not null;
 

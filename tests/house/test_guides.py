@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from babel.messages.pofile import read_po
+
 from molam.approvals import aftermath_endpoints as aftermath
 from molam.approvals import (
     criteria,
@@ -142,3 +144,17 @@ def test_codes_of_the_linter_are_those_of_the_code():
     used = set(re.findall(r'(?:_warning|_error|make)\(\s*"([a-z-]+)"', source))
 
     assert _spans(_column(POLICIES, "code")) == used
+
+
+def test_words_of_the_guide_for_operations_are_those_on_the_pages():
+    with (ROOT / "src/molam/locale/fr/LC_MESSAGES/messages.po").open("rb") as file:
+        catalogue = read_po(file)
+    french = {str(each.id): str(each.string).replace("\u00a0", " ") for each in catalogue}
+    heads = [("page", "page"), ("part", "partie"), ("word", "mot")]
+    english_page = (GUIDE / "ops.md").read_text(encoding="utf-8")
+    french_page = (GUIDE / "ops.fr.md").read_text(encoding="utf-8")
+
+    for english, translated in heads:
+        said = _column(english_page, english)
+
+        assert [french.get(each) for each in said] == _column(french_page, translated)

@@ -1,14 +1,16 @@
 """
 Every route x every kind of caller x own, another's and absent object, asserted whole.
 
-The expectation is authorization_matrix.txt, written for people to review. After a
-deliberate change: WRITE_MATRIX=1 make test ARGS=tests/http/test_authorization_matrix.py
+The expectation is authorization_matrix.txt, and for operations authorization_matrix_ops.txt,
+written for people to review. After a deliberate change:
+WRITE_MATRIX=1 make test ARGS=tests/http/test_authorization_matrix.py
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,18 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from callers import bearer, forged
+from callers import bearer, forged, in_process
 from fastapi import FastAPI
 
 from builders import a_merchant, a_person, a_transaction, an_alert
+from molam.approvals.engine import Engine
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Operation
 from molam.platform.web.routes import WEBSOCKET
 from molam.simulator.issuer_keys import IssuerKeys
 
 SNAPSHOT = Path(__file__).parent / "authorization_matrix.txt"
+SNAPSHOT_OPS = Path(__file__).parent / "authorization_matrix_ops.txt"
 
 OWN, OTHER = "merchant-123", "merchant-cocody"
 MERCHANT_ROLES = ("merchant_admin", "merchant_accountant", "merchant_support")
@@ -52,8 +56,22 @@ CALLERS = (
 """revoked: the token says merchant_admin, the directory no longer does.
 homeless: a merchant_admin whose token names no merchant."""
 
+OPS_CALLERS = (
+    "anonymous",
+    "expired",
+    "forged",
+    "revoked",
+    "merchant_admin",
+    "service",
+    *PLATFORM_ROLES,
+    "super_admin",
+)
+
 # These never end; HEAD asks the same question and gets only the head of the answer.
-STREAMS = frozenset({"/api/merchant/stream", "/live", "/live/transactions", "/live/alerts"})
+STREAMS = frozenset(
+    {"/api/merchant/stream", "/live", "/live/transactions", "/live/alerts"}
+    | {"/ops/live", "/ops/actions/{id}/live"}
+)
 
 # What a route needs to be told before its answer is about authorisation.
 QUERIES: Mapping[str, str] = {"/live": "period=mtd&currency=XOF"}
@@ -95,7 +113,8 @@ class World:
             "service": {"sub": "service:wallet", "roles": ["service"], "merchant_id": None},
             **{role: {"sub": role, "roles": [role]} for role in MERCHANT_ROLES},
             **{
-                role: {"sub": role, "roles": [role], "merchant_id": None} for role in PLATFORM_ROLES
+                role: {"sub": role, "roles": [role], "merchant_id": None}
+                for role in (*PLATFORM_ROLES, "super_admin")
             },
         }
         if caller == "anonymous":
@@ -177,34 +196,111 @@ def objects_of(operation: Operation) -> tuple[str, ...]:
     return ("own", "other", "absent") if "id" in operation.path_parameters else ("-",)
 
 
-async def test_every_route_answers_every_caller_as_reviewed(
-    app: FastAPI, client: httpx2.AsyncClient, world: World
-):
+async def matrix_of(
+    app: FastAPI,
+    client: httpx2.AsyncClient,
+    world: World,
+    *,
+    callers: Sequence[str],
+    kinds: Callable[[Operation], Sequence[str]],
+) -> str:
     lines = []
     for operation in sorted(app.state.operations, key=lambda each: (each.path, each.method)):
         lines.append(f"{operation.method} {operation.template} needs {operation.needs.name}")
-        for which in objects_of(operation):
+        for which in kinds(operation):
             path = world.path(operation, which)
             cells: dict[str, list[str]] = {}
-            bodies: dict[str, str] = {}
-            for caller in CALLERS:
+            for caller in callers:
                 headers = world.headers(caller)
                 if operation.method == WEBSOCKET:
                     status = await shake_hands(app, path, headers)
                 else:
-                    answer = await ask(client, operation, path, headers)
-                    status, bodies[caller] = answer.status_code, answer.text
+                    status = (await ask(client, operation, path, headers)).status_code
                 cells.setdefault(str(status), []).append(caller)
             lines += [
-                f"    {which:6} {status} {'all' if len(who) == len(CALLERS) else ' '.join(who)}"
+                f"    {which:6} {status} {'all' if len(who) == len(callers) else ' '.join(who)}"
                 for status, who in sorted(cells.items())
             ]
-    written = "\n".join(lines) + "\n"
-    assert " 500 " not in written
+    return "\n".join(lines) + "\n"
 
+
+def compare(written: str, snapshot: Path) -> None:
+    assert " 500 " not in written
     if os.environ.get("WRITE_MATRIX"):
-        SNAPSHOT.write_text(written, encoding="utf-8")
-    assert written == SNAPSHOT.read_text(encoding="utf-8")
+        snapshot.write_text(written, encoding="utf-8")
+    assert written == snapshot.read_text(encoding="utf-8")
+
+
+async def test_every_route_answers_every_caller_as_reviewed(
+    app: FastAPI, client: httpx2.AsyncClient, world: World
+):
+    compare(await matrix_of(app, client, world, callers=CALLERS, kinds=objects_of), SNAPSHOT)
+
+
+class OpsWorld(World):
+    """One action that waits for votes, and nothing else."""
+
+    def headers(self, caller: str) -> dict[str, str]:
+        if caller == "revoked":
+            return bearer(self._keys, sub="revoked", roles=["ops_admin"], merchant_id=None)
+        return super().headers(caller)
+
+    def path(self, operation: Operation, which: str) -> str:
+        template = operation.template.replace("{type}", "ADJUST_FLOAT")
+        if operation.template.startswith("/ops/actions/"):
+            template = template.replace("{id}", self.objects["action"])
+        template = template.replace("{action_id}", self.objects["action"])
+        return re.sub(r"{\w+}", "absent", template)
+
+
+@pytest.fixture
+async def ops_world(ops_site: FastAPI, db: Database, keys: IssuerKeys) -> OpsWorld:
+    await a_merchant(db, id_=OWN)
+    await a_person(db, id_="merchant_admin", roles=["merchant_admin"], merchant_id=OWN)
+    for role in (*PLATFORM_ROLES, "super_admin"):
+        await a_person(db, id_=role, roles=[role], merchant_id=None)
+    for each in ("second", "third"):
+        await a_person(db, id_=each, roles=["ops_admin"], merchant_id=None)
+    await a_person(db, id_="revoked", roles=[])
+    action = await Engine(ops_site.state.runtime).create_ops_action(
+        origin="ops_ui",
+        action_type="FREEZE_MERCHANT",
+        params={"merchant_id": OWN, "reason": "refunds", "duration": "24h"},
+        created_by="somebody",
+    )
+    return OpsWorld(keys, {"action": action["id"]})
+
+
+async def test_every_route_of_operations_answers_every_caller_as_reviewed(
+    ops_site: FastAPI, ops_world: OpsWorld
+):
+    async with in_process(ops_site, "http://localhost:3136") as client:
+        written = await matrix_of(
+            ops_site, client, ops_world, callers=OPS_CALLERS, kinds=lambda _: ("-",)
+        )
+
+    compare(written, SNAPSHOT_OPS)
+
+
+async def test_public_routes_of_operations_are_these_and_no_others(ops_site: FastAPI):
+    public = {each.template for each in ops_site.state.operations if each.needs is PUBLIC}
+
+    assert public == {
+        "/",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/openapi.json",
+        "/sign-in",
+        "/preferences",
+        "/auth/sign-in",
+        "/auth/callback",
+        "/s/{digest}/{name}",
+        "/api/ops/health",
+        # A single-use link is the credential.
+        "/api/approvals/{id}/consume",
+        "/approvals/link",
+    }
 
 
 async def test_another_merchants_object_and_an_absent_one_look_the_same(

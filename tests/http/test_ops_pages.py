@@ -279,7 +279,7 @@ async def test_a_vote_is_withdrawn_and_may_be_given_again(console: Console) -> N
     ("who", "why"),
     [
         (ASKS, "You gain by it, or asked for it: somebody else must agree."),
-        (OUTSIDE, "No role of yours may vote on this, or you are excluded from it."),
+        (OUTSIDE, "No role of yours may vote on this at present."),
     ],
 )
 async def test_a_button_that_cannot_be_pressed_says_why_and_the_engine_agrees(
@@ -321,6 +321,74 @@ async def test_what_a_requester_wrote_is_quoted_and_disarmed(console: Console) -
     assert "<script>alert" not in answer.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt; paid by reversed" in answer.text
     assert "\u202e" not in answer.text
+
+
+async def test_what_failed_is_tried_again_by_hand(console: Console, db: Database) -> None:
+    id_ = await console.freeze()
+    for who in (FIRST, SECOND):
+        await console.vote(id_, "approve", who)
+    async with db.transaction("tests.fail") as tx:
+        await tx.connection.execute(
+            "update approvals.ops_actions set state = 'failed', attempts = 1,"
+            " error_message = 'The ledger was away.' where id = $1",
+            UUID(id_),
+        )
+
+    page = await console.page(f"/ops/actions/{id_}", ASKS)
+    address = re.search(r'action="([^"]*)"', panel(page, "retry"))
+    assert address is not None
+    again = await console.post(address[1], ASKS, **hidden(page))
+
+    assert "The ledger was away." in page
+    assert again.headers["location"].endswith("said=executed")
+    assert await console.state(id_) == "executed"
+
+
+async def test_undoing_asks_for_an_action_of_its_own(console: Console) -> None:
+    id_ = await console.freeze()
+    for who in (FIRST, SECOND):
+        await console.vote(id_, "approve", who)
+    await console.engine.execute_action(id_, ASKS)
+    shown = hidden(await console.page(f"/ops/actions/{id_}", ASKS))
+
+    answer = await console.post(
+        f"/ops/actions/{id_}/compensate", ASKS, **shown, comment="The refunds were genuine."
+    )
+    page = await console.page(answer.headers["location"])
+
+    assert answer.status_code == 303
+    assert "Unfreeze merchant merchant-123" in page
+    assert "It is asked for." in page
+
+
+async def test_whoever_approves_in_haste_is_asked_to_read(console: Console) -> None:
+    shops = ("merchant-123", "merchant-cocody", "merchant-makola", "merchant-balogun")
+    *quick, last = [
+        await console.freeze(params={"merchant_id": shop, "reason": "refunds"}) for shop in shops
+    ]
+    for id_ in quick:
+        await console.vote(id_, "approve", FIRST)
+
+    page = await console.page(f"/ops/actions/{last}", FIRST)
+    hasty = await console.vote(last, "approve", FIRST)
+    careful = await console.vote(last, "approve", FIRST, read="yes")
+
+    assert "I have read what will happen here." in panel(page, "approve")
+    assert hasty.status_code == 409
+    assert careful.status_code == 303
+    assert await console.votes(last) == 1
+
+
+@pytest.mark.parametrize("zone", ["../../etc/passwd", "Africa", "%00", "x" * 500, ""])
+async def test_a_time_zone_that_is_none_is_not_used(console: Console, zone: str) -> None:
+    id_ = await console.freeze()
+
+    answer = await console._client.get(
+        f"/ops/actions/{id_}", headers=console._as(FIRST) | {"Cookie": f"molam_tz={zone}"}
+    )
+
+    assert answer.status_code == 200
+    assert 'data-timezone="Africa/Dakar"' in answer.text
 
 
 async def test_cancelling_takes_a_reason_and_ends_it(console: Console) -> None:

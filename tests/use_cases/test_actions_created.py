@@ -460,6 +460,37 @@ async def test_without_the_lock_a_split_sum_goes_unnoticed(
     assert await _ten_at_once(floats, db) == 0
 
 
+async def test_counts_over_several_types_at_once_are_added_up(floats: Engine, db: Database):
+    await builders.a_policy(
+        db,
+        name="Many",
+        criteria={
+            "action_type": {"$in": ["ADJUST_FLOAT", "FREEZE_MERCHANT"]},
+            "$count_over": {"window": "24h", "$gte": 10, "group_by": []},
+        },
+        policy=role_policy("cfo", 1),
+        priority=90,
+    )
+    for n in range(5):
+        await builders.an_agent(db, id_=f"agent-{n}", name=f"Kiosque {n}")
+        await builders.a_merchant(db, id_=f"merchant-{n}")
+
+    made = await together(
+        *(
+            floats.create_ops_action(
+                origin="ops_ui", action_type=type_, params=params, created_by="ops-admin-1"
+            )
+            for n in range(5)
+            for type_, params in (
+                ("ADJUST_FLOAT", {**FLOAT, "agent_id": f"agent-{n}"}),
+                ("FREEZE_MERCHANT", {"merchant_id": f"merchant-{n}", "reason": "A complaint"}),
+            )
+        )
+    )
+
+    assert sum(each["policy"]["name"] == "Many" for each in made) == 1
+
+
 async def test_a_failed_action_keeps_counting_in_the_sum(floats: Engine, db: Database):
     await builders.a_policy(
         db,

@@ -178,7 +178,11 @@ async def test_every_figure_and_balance_of_the_demo_is_a_plain_sum(
     async with db.transaction("tests.forget") as tx:
         await tx.connection.execute("delete from merchant.merchant_kpis_cache")
     computed = await figures(web_db, now)
-    balances = await look(db, "select id, balance from ledger.accounts where balance <> 0")
+    # Agents' floats are stocked by the seed itself, not by what wallets tell.
+    balances = await look(
+        db,
+        "select id, balance from ledger.accounts where balance <> 0 and id not like '%:float:%'",
+    )
 
     assert len(payloads) > 1000
     assert cached[0][0] == len(early) * len(model.KPI_KEYS) > 0

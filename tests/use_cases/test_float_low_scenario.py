@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import builders
 import pytest
 
+import builders
 from molam.approvals.engine import Engine
 from molam.entrypoints.registry import registry
 from molam.platform.db import Database

@@ -13,7 +13,7 @@ from molam.approvals import aftermath, execution, permissions, views
 from molam.approvals.aftermath import NotUndoable, ReviewAbsent
 from molam.approvals.commands import rehearse_only
 from molam.approvals.drafts import read_id
-from molam.approvals.endpoints import actor_of, answered, runtime_of
+from molam.approvals.endpoints import answered
 from molam.approvals.intents import PlanRefused
 from molam.approvals.lifecycle import TransitionRefused
 from molam.approvals.model import (
@@ -27,6 +27,7 @@ from molam.approvals.model import (
     Unsatisfiable,
     parsed,
 )
+from molam.approvals.requests import actor_of, check_askable, runtime_of
 from molam.approvals.wire import Answer
 from molam.platform.actions import ParamsRefused, UnknownActionType
 from molam.platform.auth.step_up import StepUpRequired
@@ -66,6 +67,7 @@ async def rehearse(request: Request, caller: Caller, body: RehearsalBody) -> Res
     """Say what an action would do, and store nothing."""
     headers = await take(request.app.state.db, OPS_READ, caller)
     runtime = runtime_of(request)
+    check_askable(runtime.registry, body.action_type)
     asked = NewAction(origin="ops_ui", action_type=body.action_type, params=parsed(body.params))
     intent, plan = await rehearse_only(runtime.db, runtime.registry, asked)
     document = {"intent": intent.document, "intent_hash": intent.hash.hex(), "plan": plan}
@@ -99,6 +101,7 @@ async def reconcile(request: Request, caller: Caller, body: FoundBody) -> Respon
     body=ReasonBody,
     answers=Answer,
     status=201,
+    also=(200,),
     refuses=(NotUndoable, ReasonRequired, PlanRefused, TwinOpen, Unsatisfiable, RateLimited),
 )
 async def compensate(request: Request, caller: Caller, body: ReasonBody) -> Response:

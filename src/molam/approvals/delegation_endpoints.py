@@ -19,8 +19,9 @@ from molam.approvals.delegations import (
     DelegationRefused,
     NewDelegation,
 )
-from molam.approvals.endpoints import actor_of, answered, runtime_of
+from molam.approvals.endpoints import answered
 from molam.approvals.model import FieldsRefused
+from molam.approvals.requests import actor_of, runtime_of
 from molam.approvals.views import plain
 from molam.approvals.wire import Answer, uuid_of
 from molam.platform.actions import UnknownActionType

@@ -107,7 +107,7 @@ async def delegate(
         )
         assert row is not None
         await _tell(tx, row, NoticeKind.DELEGATION_GIVEN, [row.delegate_id])
-        await _record(tx, row, "delegation.given", actor, standing.now)
+        await _record(tx, row, "delegation.given", actor=actor, at=standing.now)
     return row
 
 
@@ -132,7 +132,7 @@ async def revoke(db: Database, id_: UUID, actor: Actor) -> DelegationRow:
         assert revoked.revoked_at is not None
         told = {revoked.delegator_id, revoked.delegate_id} - {standing}
         await _tell(tx, revoked, NoticeKind.DELEGATION_ENDED, sorted(told), by=actor.id)
-        await _record(tx, revoked, "delegation.revoked", actor, revoked.revoked_at)
+        await _record(tx, revoked, "delegation.revoked", actor=actor, at=revoked.revoked_at)
     return revoked
 
 
@@ -249,7 +249,7 @@ async def _tell(
     )
 
 
-async def _record(tx: Tx, row: DelegationRow, event: str, actor: Actor, at: Instant) -> None:
+async def _record(tx: Tx, row: DelegationRow, event: str, *, actor: Actor, at: Instant) -> None:
     fact = Fact(
         event=event,
         actor_kind=actor.kind,

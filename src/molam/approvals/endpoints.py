@@ -10,20 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.approvals import commands, execution, permissions, queries, views, voting
-from molam.approvals.claims import NoLongerApproved, Runtime, StaleIntent
-from molam.approvals.drafts import check_bounds, read_id
+from molam.approvals.claims import NoLongerApproved, StaleIntent
+from molam.approvals.drafts import read_id
 from molam.approvals.intents import PlanRefused
 from molam.approvals.lifecycle import TransitionRefused
 from molam.approvals.model import (
     ActionAbsent,
     ActionExpired,
-    Actor,
-    Auth,
     ConfirmationRequired,
     ExecutionFrozen,
     FieldsRefused,
     IdempotencyMismatch,
-    NewAction,
     NotEligible,
     NotYet,
     NoVote,
@@ -36,11 +33,11 @@ from molam.approvals.model import (
     TwinOpen,
     Unsatisfiable,
     VoteRequest,
-    parsed,
 )
 from molam.approvals.passkey_votes import proved_actor
 from molam.approvals.passkeys import PasskeyRefused
 from molam.approvals.quorum import PolicyMalformed
+from molam.approvals.requests import actor_of, check_askable, new_action, runtime_of
 from molam.approvals.wire import (
     ActionBody,
     Answer,
@@ -67,30 +64,11 @@ from molam.platform.web.rate_limits import (
 routes = Routes()
 
 
-def actor_of(caller: Caller) -> Actor:
-    """Describe who calls, as their token and the directory have it now."""
-    return Actor(
-        id=caller.subject,
-        roles=caller.roles,
-        kind="service" if permissions.SERVICE in caller.roles else "user",
-        auth=Auth(acr=caller.acr, auth_time=caller.auth_time),
-        channel="web" if caller.via == "session" else "api",
-        ip=caller.ip,
-        user_agent=caller.user_agent,
-    )
-
-
 def answered(
     document: dict[str, Any], headers: dict[str, str] | None = None, *, status: int = 200
 ) -> Response:
     body = msgspec.json.encode({"success": True, **document})
     return Response(body, status, headers, media_type="application/json")
-
-
-def runtime_of(request: Request) -> Runtime:
-    runtime = request.app.state.runtime
-    assert isinstance(runtime, Runtime)
-    return runtime
 
 
 async def _counted(request: Request, limit: RateLimit, caller: Caller) -> dict[str, str]:
@@ -103,6 +81,7 @@ async def _counted(request: Request, limit: RateLimit, caller: Caller) -> dict[s
     body=ActionBody,
     answers=Answer,
     status=201,
+    also=(200,),
     refuses=(
         UnknownActionType, ParamsRefused, TargetMismatch, PlanRefused, IdempotencyMismatch,
         TwinOpen, Unsatisfiable, OriginRefused, PolicyMalformed, FieldsRefused, RateLimited,
@@ -113,6 +92,7 @@ async def create_action(request: Request, caller: Caller, body: ActionBody) -> R
     headers = await _counted(request, OPS_CREATE, caller)
     asked = new_action(body, caller, key=request.headers.get("idempotency-key"))
     runtime = runtime_of(request)
+    check_askable(runtime.registry, body.action_type)
     created = await commands.create(
         runtime.db, runtime.registry, runtime.book, asked, actor_of(caller)
     )
@@ -125,29 +105,6 @@ async def create_action(request: Request, caller: Caller, body: ActionBody) -> R
         headers,
         status=201 if created.is_new else 200,
     )
-
-
-def new_action(body: ActionBody, caller: Caller, *, key: str | None) -> NewAction:
-    """
-    Turn a body into a request of *caller*.
-
-    Raises:
-        OriginRefused: a person claims to be somebody else.
-        FieldsRefused: the header and the body name two idempotency keys.
-    """
-    fields = msgspec.structs.asdict(body)
-    claimed = fields.pop("created_by")
-    if claimed not in {None, caller.subject}:
-        if permissions.SERVICE not in caller.roles:
-            raise OriginRefused("You can only ask for things as yourself.")
-        fields["on_behalf_of"] = claimed
-    if key is not None and fields["idempotency_key"] not in {None, key}:
-        raise FieldsRefused("The Idempotency-Key header and the body differ.")
-    fields["idempotency_key"] = key or fields["idempotency_key"]
-    fields["params"] = parsed(fields["params"])
-    asked = NewAction(**fields)
-    check_bounds(asked)
-    return asked
 
 
 @routes.get(
@@ -339,6 +296,7 @@ async def comment(request: Request, caller: Caller, body: CommentBody) -> Respon
     "/api/ops/actions/{action_id}/execute",
     needs=permissions.EXECUTE,
     answers=Answer,
+    also=(409, 500),
     refuses=(
         ActionAbsent, ActionExpired, NotYet, SameHands, ExecutionFrozen, StaleIntent,
         NoLongerApproved, TransitionRefused, StaleVersion, RateLimited,

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.approvals import freezes, permissions, views
-from molam.approvals.endpoints import actor_of, answered, etag, runtime_of
+from molam.approvals.endpoints import answered, etag
 from molam.approvals.freeze_store import FreezeRow
 from molam.approvals.freezes import (
     REASON_LENGTH_MAX,
@@ -21,6 +21,7 @@ from molam.approvals.freezes import (
 )
 from molam.approvals.intents import PlanRefused
 from molam.approvals.model import FieldsRefused, TwinOpen, Unsatisfiable
+from molam.approvals.requests import actor_of, runtime_of
 from molam.approvals.wire import Answer, uuid_of
 from molam.platform.actions import UnknownActionType
 from molam.platform.web import Caller, Routes
@@ -59,6 +60,7 @@ async def list_freezes(request: Request, caller: Caller) -> Response:
     body=FreezeBody,
     answers=Answer,
     status=201,
+    also=(200,),
     refuses=(FieldsRefused, UnknownActionType, RateLimited),
 )
 async def begin_freeze(request: Request, caller: Caller, body: FreezeBody) -> Response:

@@ -100,7 +100,7 @@ async def begin(runtime: Runtime, wanted: NewFreeze, actor: Actor) -> Begun:
         )
         assert row is not None
         await _tell(tx, row, NoticeKind.FREEZE_BEGUN, by=actor.id)
-        await _record(tx, row, "freeze.begun", actor, now)
+        await _record(tx, row, "freeze.begun", actor=actor, at=now)
     return Begun(row, is_new=True)
 
 
@@ -130,7 +130,7 @@ async def end_in(
     if row is None:
         return None
     await _tell(tx, row, NoticeKind.FREEZE_ENDED, by=actor.id)
-    await _record(tx, row, "freeze.ended", actor, at, action_id=action_id)
+    await _record(tx, row, "freeze.ended", actor=actor, at=at, action_id=action_id)
     return row
 
 
@@ -215,7 +215,7 @@ async def _tell(tx: Tx, row: FreezeRow, kind: NoticeKind, *, by: str) -> None:
 
 
 async def _record(
-    tx: Tx, row: FreezeRow, event: str, actor: Actor, at: Instant, *, action_id: str | None = None
+    tx: Tx, row: FreezeRow, event: str, *, actor: Actor, at: Instant, action_id: str | None = None
 ) -> None:
     fact = Fact(
         event=event,

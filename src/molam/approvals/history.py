@@ -31,8 +31,8 @@ async def history_of(
     """
     Read what *policies* need to know of the past to judge *facts*.
 
-    If anything is added up, actions of this type are created one after the other,
-    so that two at the same moment cannot each overlook the other. One that stands
+    If anything is added up, actions of the types it is added up over are created one
+    after the other, so that two at the same moment cannot each overlook the other. One that stands
     already is judged by what was asked before it, at *asked_at*.
     """
     wanted = [
@@ -42,8 +42,9 @@ async def history_of(
         )
         if not each.action_types or facts["action_type"] in each.action_types
     ]
-    if wanted and asked_at is None:
-        await tx.one(store.LOCK_HISTORY, action_type=facts["action_type"])
+    if asked_at is None:
+        for name in sorted({name for each in wanted for name in _types(each, facts)}):
+            await tx.one(store.LOCK_HISTORY, action_type=name)
     now = await tx.one(store.NOW)
     assert now is not None
     return History(now.at, {each.key: await _sum(tx, each, facts, asked_at) for each in wanted})
@@ -57,7 +58,7 @@ async def _sum(
     found = await tx.one(
         store.SUM_HISTORY,
         path=path,
-        action_types=list(aggregate.action_types) or [facts["action_type"]],
+        action_types=_types(aggregate, facts),
         window_s=float(durations.seconds_of(aggregate.window)),
         currency=own.get("currency") if isinstance(own, dict) else None,
         like=_like(aggregate.group_by, facts),
@@ -68,6 +69,10 @@ async def _sum(
         return found.count + 1
     minor = own.get("minor", 0) if isinstance(own, dict) else own
     return int(found.total) + int(minor or 0)
+
+
+def _types(aggregate: Aggregate, facts: Mapping[str, Any]) -> list[str]:
+    return list(aggregate.action_types) or [facts["action_type"]]
 
 
 def _own(facts: Mapping[str, Any], field: str | None) -> Any:

@@ -39,7 +39,7 @@ ROLES_LENT = """array(
                   and d.starts_at <= now()
                   and d.ends_at > now())"""
 
-# What one person can decide now: not theirs, not voted on by them.
+# What one person can decide now: not theirs, and without a vote that they stand by.
 LIST_VOTABLE = Query(
     """
     /* approvals.list_votable */
@@ -54,10 +54,13 @@ LIST_VOTABLE = Query(
             or :person::text = any(voter_ids))
        and not :person::text = any(excluded)
        and (expires_at > clock_timestamp() or escalates_at is not null)
-       and not exists (
-           select from approvals.ops_approvals as v
+       and coalesce((
+           select v.vote
+             from approvals.ops_approvals as v
             where v.ops_action_id = a.id
-              and v.voter_id = :person::text)
+              and v.voter_id = :person::text
+            order by v.seq desc
+            limit 1), 'withdrawn') = 'withdrawn'
      order by expires_at, id
      limit :limit
     offset :offset
@@ -65,26 +68,84 @@ LIST_VOTABLE = Query(
     row=ActionRow,
 )
 
-# The tabs of the queue beside "my turn", each by one predicate.
-LIST_TAB = Query(
+# The other tabs of the queue. Each has an index in its own order, so that what is
+# shown costs the same however much there is.
+LIST_VOTED = Query(
     """
-    /* approvals.list_tab */
+    /* approvals.list_voted */
     select """
     + COLUMNS
     + """
-      from approvals.ops_actions as a
-     where case :tab
-           when 'waiting' then state in ('pending', 'blocked') and exists (
-               select from approvals.ops_approvals as v
-                where v.ops_action_id = a.id and v.voter_id = :person::text)
-           when 'mine' then created_by = :person::text
-           when 'escalated' then state in ('pending', 'blocked') and level > 0
-           when 'executing' then state in ('approved', 'scheduled', 'executing',
-                                           'execution_unknown', 'failed')
-           when 'done' then state not in ('pending', 'blocked', 'approved', 'scheduled',
-                                          'executing', 'execution_unknown', 'failed')
-           else false
-           end
+      from (
+          select ops_action_id, created_at as voted_at
+            from approvals.ops_approvals
+           where voter_id = :person
+             and prev_vote_id is null
+      ) as mine
+      join approvals.ops_actions on id = ops_action_id
+     where state in ('pending', 'blocked')
+     order by voted_at desc, id desc
+     limit :limit
+    offset :offset
+    """,
+    row=ActionRow,
+)
+
+LIST_ASKED_FOR = Query(
+    """
+    /* approvals.list_asked_for */
+    select """
+    + COLUMNS
+    + """
+      from approvals.ops_actions
+     where created_by = :person
+     order by created_at desc, id desc
+     limit :limit
+    offset :offset
+    """,
+    row=ActionRow,
+)
+
+LIST_ESCALATED = Query(
+    """
+    /* approvals.list_escalated */
+    select """
+    + COLUMNS
+    + """
+      from approvals.ops_actions
+     where state in ('pending', 'blocked')
+       and level > 0
+     order by expires_at, id
+     limit :limit
+    offset :offset
+    """,
+    row=ActionRow,
+)
+
+LIST_GRANTED = Query(
+    """
+    /* approvals.list_granted */
+    select """
+    + COLUMNS
+    + """
+      from approvals.ops_actions
+     where state in ('approved', 'scheduled', 'executing', 'execution_unknown', 'failed')
+     order by decided_at desc, id desc
+     limit :limit
+    offset :offset
+    """,
+    row=ActionRow,
+)
+
+LIST_ENDED = Query(
+    """
+    /* approvals.list_ended */
+    select """
+    + COLUMNS
+    + """
+      from approvals.ops_actions
+     where state not in ('pending', 'blocked', 'approved', 'scheduled', 'executing',
+                         'execution_unknown', 'failed')
      order by updated_at desc, id desc
      limit :limit
     offset :offset

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,9 @@ from molam.audit import chain
 from molam.audit.commands import append
 from molam.kernel.clock import Instant
 from molam.platform.db import Tx
+
+_PLACES = {each.name: place for place, each in enumerate(fields(ActionRow))}
+_VALUES = attrgetter(*_PLACES)
 
 _RULES_REMEMBERED_MAX = 1024
 _remembered: OrderedDict[bytes, Rules] = OrderedDict()
@@ -52,10 +56,16 @@ class LockedAction:
         self.found = self.row
 
     def change(self, **fields: Any) -> None:
-        row = replace(self.row, **fields)
+        # By place, since `dataclasses.replace` takes twice as long: what one action goes
+        # through changes its row two dozen times.
+        values = list(_VALUES(self.row))
+        for name, value in fields.items():
+            values[_PLACES[name]] = value
+        state, level, cast = (values[_PLACES[name]] for name in ("state", "level", "votes_cast"))
         # PostgreSQL generates it; whoever shows this row must not wait for that.
-        status = lifecycle.status_of(lifecycle.State(row.state), row.level, row.votes_cast)
-        self.row = replace(row, status=status)
+        status = lifecycle.status_of(lifecycle.State(state), level, cast)
+        values[_PLACES["status"]] = status
+        self.row = ActionRow(*values)
 
     def move(self, event: str, *, reason: str | None = None) -> None:
         """

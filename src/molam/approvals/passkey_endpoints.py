@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from molam.approvals import passkey_votes, passkeys, permissions
 from molam.approvals.drafts import read_id
-from molam.approvals.endpoints import actor_of, answered
+from molam.approvals.endpoints import answered
 from molam.approvals.model import ActionAbsent, FieldsRefused, StaleView, VoteRequest
 from molam.approvals.passkey_wire import LABEL_LENGTH_MAX, Attestation
 from molam.approvals.passkeys import (
@@ -20,6 +20,7 @@ from molam.approvals.passkeys import (
     PasskeyMalformed,
     passkey_json,
 )
+from molam.approvals.requests import actor_of
 from molam.approvals.wire import Answer, Hash
 from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_step_up
 from molam.platform.web import Caller, Routes

@@ -35,7 +35,7 @@ _NONCE_BYTES = 32
 class Asked:
     """Options for ``navigator.credentials.get()``, and the hashes that the vote must carry."""
 
-    options: Any
+    options: dict[str, Any]
     intent_hash: str
     view_hash: str
 

@@ -79,7 +79,9 @@ class Party:
         return cls(id=parts.hostname or "localhost", origin=f"{parts.scheme}://{parts.netloc}")
 
 
-async def begin_registration(db: Database, party: Party, *, person: str, name: str) -> Any:
+async def begin_registration(
+    db: Database, party: Party, *, person: str, name: str
+) -> dict[str, Any]:
     """Make the options with which a browser creates a passkey, for two minutes and once."""
     known = await listed(db, person)
     options = webauthn.generate_registration_options(
@@ -132,7 +134,7 @@ async def register(
         )
         if row is None:
             raise PasskeyMalformed("This passkey is registered already.")
-        await _record(tx, row, "passkey.added", actor, row.created_at)
+        await _record(tx, row, "passkey.added", actor=actor, at=row.created_at)
     return row
 
 
@@ -155,7 +157,7 @@ async def remove(db: Database, actor: Actor, credential_id: str, *, now: Instant
         )
         if row is None:
             raise PasskeyAbsent("Reload the list.")
-        await _record(tx, row, "passkey.removed", actor, now)
+        await _record(tx, row, "passkey.removed", actor=actor, at=now)
 
 
 async def put_challenge(
@@ -246,7 +248,7 @@ def verified_registration(
     return verified
 
 
-async def _record(tx: Tx, row: PasskeyRow, event: str, actor: Actor, at: Instant) -> None:
+async def _record(tx: Tx, row: PasskeyRow, event: str, *, actor: Actor, at: Instant) -> None:
     fact = Fact(
         event=event,
         actor_kind=actor.kind,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from molam.approvals import policies, policy_store, views
 from molam.approvals.claims import Runtime
 from molam.approvals.drafts import check_bounds
-from molam.approvals.endpoints import actor_of, answered, etag, new_action, runtime_of
+from molam.approvals.endpoints import answered, etag
 from molam.approvals.fields import CriteriaMalformed
 from molam.approvals.lint import lint
 from molam.approvals.model import FieldsRefused, StaleVersion, TwinOpen, Unsatisfiable
@@ -32,6 +32,7 @@ from molam.approvals.policy_wire import (
     version_json,
 )
 from molam.approvals.quorum import PolicyMalformed
+from molam.approvals.requests import actor_of, new_action, runtime_of
 from molam.approvals.selection import StoredPolicy
 from molam.approvals.wire import Answer
 from molam.platform.db import Tx
@@ -57,6 +58,7 @@ async def _counted(request: Request, limit: RateLimit, caller: Caller) -> dict[s
     body=PolicyBody,
     answers=Answer,
     status=201,
+    also=(202,),
     refuses=_WRITING,
 )
 async def create_policy(request: Request, caller: Caller, body: PolicyBody) -> Response:
@@ -186,6 +188,7 @@ async def list_versions(request: Request, caller: Caller) -> Response:
     needs=POLICY_WRITE,
     body=PolicyChanges,
     answers=Answer,
+    also=(202,),
     refuses=(PolicyAbsent, *_WRITING),
 )
 async def update_policy(request: Request, caller: Caller, body: PolicyChanges) -> Response:
@@ -202,6 +205,7 @@ async def update_policy(request: Request, caller: Caller, body: PolicyChanges) -
     "/api/ops/policies/{policy_id}",
     needs=POLICY_WRITE,
     answers=Answer,
+    also=(202,),
     refuses=(PolicyAbsent, *_WRITING),
 )
 async def delete_policy(request: Request, caller: Caller) -> Response:

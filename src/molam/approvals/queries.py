@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from molam.approvals import binding, list_store, store
@@ -180,11 +180,22 @@ async def pending(
 async def queue(
     db: Database, tab: Tab, *, person: str, roles: Sequence[str], limit: int = 50, offset: int = 0
 ) -> list[ActionRow]:
-    """List one tab of a person's queue."""
-    page: dict[str, Any] = {"person": person, "limit": limit, "offset": offset}
-    if tab == "turn":
-        return await db.read(list_store.LIST_VOTABLE, roles=list(roles), **page)
-    return await db.read(list_store.LIST_TAB, tab=tab, **page)
+    """List one tab of a person's queue: what is open by its deadline, the rest newest first."""
+    page = {"limit": limit, "offset": offset}
+    match tab:
+        case "turn":
+            who = {"person": person, "roles": list(roles)}
+            return await db.read(list_store.LIST_VOTABLE, **who, **page)
+        case "waiting":
+            return await db.read(list_store.LIST_VOTED, person=person, **page)
+        case "mine":
+            return await db.read(list_store.LIST_ASKED_FOR, person=person, **page)
+        case "escalated":
+            return await db.read(list_store.LIST_ESCALATED, **page)
+        case "executing":
+            return await db.read(list_store.LIST_GRANTED, **page)
+        case "done":
+            return await db.read(list_store.LIST_ENDED, **page)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,6 +162,7 @@ ACTIONS = (
         params=RiskApproval,
         context=frozenset(),
         risk="medium",
+        is_asked_by_code=True,
         title=_title,
         target=_target,
         twin=_twin,

@@ -109,6 +109,7 @@ class ListQuery(msgspec.Struct, forbid_unknown_fields=True):
     body=NewApprovalBody,
     answers=risk_views.OpenedView,
     status=201,
+    also=(200,),
     refuses=(
         canonical.JsonMalformed,
         model.PayloadRefused,

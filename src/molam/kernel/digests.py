@@ -7,7 +7,18 @@ import hashlib
 from decimal import Decimal
 from typing import cast
 
+import msgspec
 import rfc8785
+
+# Note [The fast way to canonical JSON]
+#
+# A vote writes two or three audit entries and hashes as many views. For a typical one
+# rfc8785 takes 40 us, json with sorted keys 8 us, msgspec 1 us, and checking that they
+# agree 2 us. They agree on ASCII keys (RFC 8785 sorts by UTF-16 units, the others by
+# code points), on strings, and on integers that a double holds exactly. A property test
+# says so; all else goes the slow way, which also refuses what RFC 8785 cannot write.
+_FAST = msgspec.json.Encoder(order="sorted")
+_SAFE_INTEGER = 2**53 - 1
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -16,7 +27,23 @@ def canonical_bytes(value: object) -> bytes:
 
     Integers are exact up to 2**53 - 1; larger ones raise, and belong in strings.
     """
+    if _is_simple(value):
+        return _FAST.encode(value)
     return rfc8785.dumps(cast("dict[str, object]", value))  # type: ignore[arg-type]
+
+
+def _is_simple(value: object) -> bool:
+    if type(value) is dict:
+        # Most values are strings; not calling for them halves the time.
+        return all(
+            type(key) is str and key.isascii() and (type(each) is str or _is_simple(each))
+            for key, each in value.items()
+        )
+    if type(value) is list:
+        return all(map(_is_simple, value))
+    if type(value) is int:
+        return -_SAFE_INTEGER <= value <= _SAFE_INTEGER
+    return value is None or type(value) in {str, bool}
 
 
 def digest(purpose: str, value: object) -> bytes:

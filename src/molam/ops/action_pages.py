@@ -89,7 +89,7 @@ async def vote(request: Request, caller: Caller, form: Decision) -> Response:
         detail = await _detail(request, caller)
         if detail.friction:
             return await _page(request, caller, message=said("read-first"), panel="approve")
-    return await _decided(request, caller, form, form.vote, f"voted-{form.vote}")
+    return await _decided(request, caller, form, form.vote)
 
 
 @routes.post(
@@ -102,7 +102,7 @@ async def vote(request: Request, caller: Caller, form: Decision) -> Response:
 )
 async def withdraw(request: Request, caller: Caller, form: Decision) -> Response:
     """Take the caller's vote back."""
-    return await _decided(request, caller, form, "withdrawn", "withdrawn")
+    return await _decided(request, caller, form, "withdrawn")
 
 
 async def _decided(
@@ -110,7 +110,6 @@ async def _decided(
     caller: Caller,
     form: Decision,
     word: Literal["approve", "reject", "abstain", "withdrawn"],
-    code: str,
 ) -> Response:
     state, runtime = request.app.state, request.app.state.runtime
     asked = VoteRequest(
@@ -133,7 +132,7 @@ async def _decided(
         await voting.vote(runtime.db, runtime.book, _id(request), asked, actor)
     except Refusal as refusal:
         return await _refused(request, caller, form, refusal, panel=word)
-    return _back(request, code)
+    return _back(request, word if word == "withdrawn" else f"voted-{word}")
 
 
 @routes.post(

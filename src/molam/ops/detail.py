@@ -17,9 +17,12 @@ from starlette.datastructures import State
 
 from molam.approvals import ballot_checks, criteria, queries
 from molam.approvals.decision import Missing
+from molam.approvals.electorate import people_named, roles_asked
 from molam.approvals.list_store import CommentRow, VoteRow
 from molam.approvals.locked import rules_of
 from molam.approvals.model import Actor
+from molam.approvals.quorum import Stages
+from molam.approvals.rules import at_level
 from molam.approvals.store import ActionRow
 from molam.kernel.clock import Instant
 from molam.kernel.digests import check_words
@@ -117,7 +120,7 @@ class Detail:
     origin: str
     from_ai: bool
     context: Mapping[str, object]
-    params: Mapping[str, Any]
+    params: Mapping[str, object]
     execute_by: Instant | None
     attempts: int
     error: str | None
@@ -286,11 +289,22 @@ def _named(missing: Missing, names: Mapping[str, str]) -> Missing:
 
 
 def _can(page: queries.ActionPage, caller: Caller) -> dict[str, str | None]:
+    """Take the engine's answers, and say more of why somebody may not vote."""
     can = dict(page.can)
     for verb, code in can.items():
         if code == "not-eligible":
-            can[verb] = "excluded" if caller.subject in page.row.excluded else "not-in-electorate"
+            can[verb] = _why_not_eligible(page.row, caller)
     return {**can, "comment": None, "retry": can.get("execute")}
+
+
+def _why_not_eligible(row: ActionRow, caller: Caller) -> str:
+    rules = at_level(rules_of(row), row.level)
+    if caller.subject in row.excluded:
+        return "excluded"
+    if caller.roles.isdisjoint(roles_asked(rules)) and caller.subject not in people_named(rules):
+        return "not-in-electorate"
+    in_stages = any(isinstance(each.quorum, Stages) for each in rules.demands)
+    return "not-your-stage" if in_stages else "role-too-new"
 
 
 def _typed(row: ActionRow, language: Language) -> Typed | None:

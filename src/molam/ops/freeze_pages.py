@@ -23,6 +23,7 @@ from molam.ops.shell import Said, framed, may, said
 from molam.platform.actions import UnknownActionType
 from molam.platform.web import Caller, Routes
 from molam.platform.web.templating import language_of
+from molam.tenancy import queries as tenancy
 
 routes = Routes()
 
@@ -124,6 +125,8 @@ async def _page(
     db = request.app.state.db
     rows = await freezes.listed(db)
     asked = await db.read(freeze_store.LIST_LIFTINGS)
+    async with db.transaction("ops.freezes", readonly=True) as tx:
+        people = await tenancy.people_of(tx, [row.created_by for row in rows])
     return await framed(
         request,
         caller,
@@ -131,6 +134,7 @@ async def _page(
         place="freezes",
         open_rows=[row for row in rows if row.is_open],
         past=[row for row in rows if not row.is_open],
+        names={id_: person.name for id_, person in people.items()},
         lifting={each.target: each.id for each in asked},
         freezes=may(caller, engine.FREEZE),
         lifts=may(caller, engine.LIFT_FREEZE),

@@ -82,7 +82,7 @@ async def new(request: Request, caller: Caller, query: NewQuery) -> Response:
     language = language_of(request, caller)
     template = next((each for each in TEMPLATES if each.key == query.template), None)
     form = Written() if template is None else _from_template(template, language)
-    return await _editor(request, caller, form, policy_id=None, offers=_offers(request, language))
+    return await _editor(request, caller, form, policy_id=None)
 
 
 @routes.get(
@@ -157,7 +157,7 @@ async def _written(
     try:
         fields = _fields(form)
         if form.step == "save":
-            return await _save(state, caller, fields, policy_id, form)
+            return await _save(state, caller, fields, policy_id=policy_id, form=form)
         tried = await _try(state, fields, policy_id, form, language=language)
     except Refusal as refusal:
         if refusal.kind not in _SHOWN_ON_PAGE:
@@ -171,6 +171,7 @@ async def _save(
     state: State,
     caller: Caller,
     fields: Mapping[str, object],
+    *,
     policy_id: UUID | None,
     form: Written,
 ) -> Response:
@@ -284,7 +285,6 @@ async def _editor(
     policy_id: UUID | None,
     tried: Tried | None = None,
     shown: Refused | None = None,
-    offers: list[dict[str, Any]] | None = None,
 ) -> Response:
     return await framed(
         request,
@@ -295,5 +295,5 @@ async def _editor(
         policy_id=policy_id,
         tried=tried,
         refused=shown,
-        offers=offers or [],
+        offers=_offers(request, language_of(request, caller)) if policy_id is None else [],
     )

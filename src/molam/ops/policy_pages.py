@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -130,7 +130,7 @@ def compiled(row: policy_store.PolicyRow, registry: Registry) -> criteria.Criter
     return criteria.compile_criteria(row.criteria, registry, baseline=row.baseline, stored=True)
 
 
-def as_text(document: Any) -> str:
+def as_text(document: object) -> str:
     """Write JSON as people read it; a decimal as the number it is."""
     return json.dumps(document, ensure_ascii=False, indent=2, default=_plain)
 

@@ -111,7 +111,8 @@ async def propose(request: Request, caller: Caller) -> Response:
     try:
         if typed.get("step") == "submit":
             return await _submit(request, caller, asked)
-        return await _rehearsal(request, caller, type_, typed, asked)
+        rehearsed = await preview(state, caller, asked, language_of(request, caller))
+        return await _form(request, caller, type_, typed, rehearsed=rehearsed)
     except Refusal as refusal:
         if refusal.kind not in _SHOWN_AS_PAGE:
             raise
@@ -152,17 +153,6 @@ async def _submit(request: Request, caller: Caller, asked: NewAction) -> Respons
     return RedirectResponse(
         f"/ops/actions/{created.row.id}?said={said}", status_code=HTTPStatus.SEE_OTHER
     )
-
-
-async def _rehearsal(
-    request: Request,
-    caller: Caller,
-    type_: ActionType[Any],
-    typed: Mapping[str, str],
-    asked: NewAction,
-) -> Response:
-    rehearsed = await preview(request.app.state, caller, asked, language_of(request, caller))
-    return await _form(request, caller, type_, typed, rehearsed=rehearsed)
 
 
 async def preview(state: State, caller: Caller, asked: NewAction, language: Language) -> Rehearsed:

@@ -144,19 +144,19 @@ def line(
     )
 
 
-def sentence_of(plan: Mapping[str, Any], language: Language) -> str:
+def sentence_of(plan: dict[str, Any], language: Language) -> str:
     title = plan.get("title")
     return str(title.get(language, "")) if isinstance(title, dict) else ""
 
 
-def amount_of(plan: Mapping[str, Any]) -> Amount | None:
+def amount_of(plan: dict[str, Any]) -> Amount | None:
     amount = plan.get("amount")
     if not isinstance(amount, dict):
         return None
     return Amount(currency=amount["currency"], minor=amount["minor"])
 
 
-def plan_view(plan: Mapping[str, Any], *, beneficiary: str | None = None) -> PlanView:
+def plan_view(plan: dict[str, Any], *, beneficiary: str | None = None) -> PlanView:
     return PlanView(
         changes=changes_of(plan.get("changes")),
         effects=tuple(plan.get("effects", ())),
@@ -171,7 +171,7 @@ def changes_of(given: object) -> tuple[Change, ...]:
     return tuple(Change(each["what"], each.get("before"), each.get("after")) for each in given)
 
 
-def approvals_needed(quorum: Mapping[str, Any]) -> int:
+def approvals_needed(quorum: dict[str, Any]) -> int:
     """Tell how many people must agree at least, by a quorum in the specification's shape."""
     value = quorum.get("value")
     match quorum.get("type"):
@@ -189,7 +189,7 @@ def approvals_needed(quorum: Mapping[str, Any]) -> int:
             return 1
 
 
-def _share(value: Mapping[str, Any]) -> int:
+def _share(value: dict[str, Any]) -> int:
     base = int(value.get("base") or len(value.get("pool", ())) or 1)
     above, _, below = str(value.get("percentage", "1")).partition("/")
     if below:
@@ -198,7 +198,7 @@ def _share(value: Mapping[str, Any]) -> int:
     return max(1, -(-base * tenths // 10_000))
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     """Name what changed between two views of one action, change by change of their plans."""
     shown = {each.what: each for each in changes_of(before.get("changes"))}
     now = {each.what: each for each in changes_of(after.get("changes"))}

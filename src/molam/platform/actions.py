@@ -146,6 +146,8 @@ class ActionType(Generic[ParamsT]):
     """Fields of a request's params that say why, and are not hashed. Besides ``sira_*``."""
     risk: Risk = "medium"
     moves_money: bool = False
+    is_asked_by_code: bool = False
+    """Another part of the product asks for it; people and services cannot."""
     title: Callable[[ParamsT, str], str]
     """(params, locale) -> one sentence, made by code and never from free text."""
     target: Callable[[ParamsT], Target]

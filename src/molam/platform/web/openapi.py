@@ -155,6 +155,10 @@ def _responses(each: Operation, by_type: dict[str, Any]) -> dict[str, Any]:
             "description": _MEANING[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
         }
+    for other in map(str, each.also):
+        problem = responses.get(other, {})
+        content = {**answer.get("content", {}), **problem.get("content", {})}
+        responses[other] = {**answer, **problem, "content": content}
     return responses
 
 

@@ -43,6 +43,8 @@ class Wants(TypedDict, total=False):
     form: bool
     """The body is an HTML form (application/x-www-form-urlencoded)."""
     status: int
+    also: tuple[int, ...]
+    """Other statuses with a body of the same shape: 200 for what existed already."""
     refuses: tuple[type[Refusal], ...]
     media: tuple[str, ...]
     """Accepted content types of the body."""
@@ -64,6 +66,7 @@ class Operation:
     page: bool = False
     form: bool = False
     status: int = 200
+    also: tuple[int, ...] = ()
     refuses: tuple[type[Refusal], ...] = ()
     media: tuple[str, ...] = ("application/json",)
     body_bytes_max: int = BODY_BYTES_MAX
