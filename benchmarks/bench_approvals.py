@@ -23,9 +23,9 @@ import uvloop
 import pgbench_script
 import stage as bench
 from molam.approvals import commands, execution, voting
-from molam.approvals.claims import Runtime
 from molam.approvals.engine import Engine, read_request
 from molam.approvals.model import Actor, VoteRequest
+from molam.approvals.runtime import Runtime
 from molam.platform.actions import ActionType, Change, Execution, Outcome, Plan, Registry, Target
 from molam.platform.binaries import find_binaries
 from molam.platform.db import Database, ProcessRole, Query, Tx, open_database
@@ -81,12 +81,10 @@ async def one_action(runtime: Runtime) -> Any:
             "params": {"counter": f"counter-{next(_numbers):012x}"},
         }
     )
-    made = await commands.create(
-        runtime.db, runtime.registry, runtime.book, request, Actor(CREATOR)
-    )
+    made = await commands.create(runtime, request, Actor(CREATOR))
     approve = VoteRequest(vote="approve")
     for voter in VOTERS:
-        await voting.vote(runtime.db, runtime.book, made.row.id, approve, Actor(voter))
+        await voting.vote(runtime, made.row.id, approve, Actor(voter))
     done = await execution.execute(runtime, made.row.id, Actor(EXECUTOR))
     assert done.success
     return made.row

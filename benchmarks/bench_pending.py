@@ -50,7 +50,8 @@ _VARIED = {
 _VOTES = """
 insert into approvals.ops_approvals (id, ops_action_id, seq, voter_id, voter_name, voter_roles,
                                      seat, vote, created_at, updated_at)
-select gen_random_uuid(), id, 0, 'fin-1', 'fin-1', '{finance_ops}', 'fin-1', 'approve', now(), now()
+select gen_random_uuid(), id, 0, 'fin-1', 'fin-1', '{finance_ops}', 'fin-1', 'approve',
+       now() - random() * interval '1 hour', now()
   from approvals.ops_actions
  where votes_cast = 1
 """
@@ -89,10 +90,7 @@ async def filled(embedded: EmbeddedPostgres, name: str, count: int) -> AsyncIter
         "action_type": "COUNT",
         "params": {"counter": f"counter-{0:012x}"},
     }
-    runtime = engine.runtime
-    await commands.create(
-        db, runtime.registry, runtime.book, read_request(fields), Actor(one.CREATOR)
-    )
+    await commands.create(engine.runtime, read_request(fields), Actor(one.CREATOR))
     await fill(owner, count)
     await owner.close()
     yield db

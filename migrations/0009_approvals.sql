@@ -118,7 +118,7 @@ create unique index action_idempotency_key on approvals.ops_actions (idempotency
 create unique index action_twin on approvals.ops_actions (twin)
     where state in ('pending', 'blocked', 'approved', 'scheduled', 'executing', 'execution_unknown');
 create index actions_open on approvals.ops_actions (expires_at, id) where state in ('pending', 'blocked');
-create index actions_open_roles on approvals.ops_actions using gin (voter_roles) where state in ('pending', 'blocked');
+create index actions_open_voters on approvals.ops_actions using gin (voter_roles, voter_ids) where state in ('pending', 'blocked');
 create index actions_escalating on approvals.ops_actions (escalates_at) where state in ('pending', 'blocked');
 create index actions_escalated on approvals.ops_actions (expires_at, id)
     where state in ('pending', 'blocked') and level > 0;

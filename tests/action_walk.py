@@ -192,7 +192,7 @@ class Walk:
             known,
             verb,
             who,
-            lambda: voting.vote(runtime.db, runtime.book, known.id, request, self._actor(who)),
+            lambda: voting.vote(runtime, known.id, request, self._actor(who)),
             lambda action: action.vote(who, word, self.people, self._now),
         )
 

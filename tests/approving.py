@@ -11,11 +11,11 @@ from uuid import UUID
 
 from fake_actions import Psp
 from molam.approvals import aftermath, commands, execution, store, voting
-from molam.approvals.claims import Runtime
 from molam.approvals.commands import Created
 from molam.approvals.engine import Engine, read_request
 from molam.approvals.model import Actor, Auth, Executed, VoteRequest
 from molam.approvals.queries import Counted, counted
+from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow
 from molam.approvals.voting import Cast
 from molam.platform.db import Database
@@ -49,7 +49,7 @@ class Ops:
         )
         runtime = self.runtime
         actor = by if isinstance(by, Actor) else Actor(by)
-        return await commands.create(runtime.db, runtime.registry, runtime.book, request, actor)
+        return await commands.create(runtime, request, actor)
 
     async def ask(self, type_: str = "COUNT", **how: Any) -> UUID:
         return (await self.create(type_, **how)).row.id
@@ -67,7 +67,7 @@ class Ops:
         if word == "reject":
             fields.setdefault("comment", WHY)
         request = VoteRequest(vote=word, **fields)  # type: ignore[arg-type]
-        return await voting.vote(self.runtime.db, self.runtime.book, id_, request, actor)
+        return await voting.vote(self.runtime, id_, request, actor)
 
     async def execute(self, id_: UUID, who: str = EXECUTOR) -> Executed:
         return await execution.execute(self.runtime, id_, Actor(who))

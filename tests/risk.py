@@ -9,12 +9,12 @@ from uuid import UUID
 
 from obstore.store import LocalStore
 
-from molam.approvals.claims import Runtime
 from molam.approvals.model import Actor
 from molam.approvals.policy_book import PolicyBook
 from molam.approvals.risk_commands import Desk, NewApproval, Opened, create
 from molam.approvals.risk_links import Decision, Links
 from molam.approvals.risk_scoring import Scorer
+from molam.approvals.runtime import Runtime
 from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.ledger.francs import Francs

@@ -158,3 +158,11 @@ def test_words_of_the_guide_for_operations_are_those_on_the_pages():
         said = _column(english_page, english)
 
         assert [french.get(each) for each in said] == _column(french_page, translated)
+
+
+def test_jobs_by_the_clock_are_those_of_the_code():
+    operator = (GUIDE / "operator.md").read_text(encoding="utf-8")
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    known = {name for text in sources for name in re.findall(r'Cron\(\s*"([a-z_.]+)"', text)}
+
+    assert _spans(_column(operator, "job")) == known

@@ -96,13 +96,18 @@ async def test_states_are_shown_as_the_statuses_the_page_says(db: Database):
     assert shown == [status for *_, status in STATES]
 
 
-async def test_the_page_leaves_no_state_of_the_tables_out(connection: asyncpg.Connection[Any]):
+async def _states(connection: asyncpg.Connection[Any], schema: str) -> dict[str, set[str]]:
     rules = await connection.fetch(
         "select conname, pg_get_constraintdef(oid) as rule from pg_constraint"
         " where conname in ('state_known', 'payout_state_known', 'dispute_state_known')"
+        " and connamespace::regnamespace::text = $1",
+        schema,
     )
+    return {row["conname"]: set(re.findall(r"'(\w+)'::text", row["rule"])) for row in rules}
 
-    stored = {row["conname"]: set(re.findall(r"'(\w+)'::text", row["rule"])) for row in rules}
+
+async def test_the_page_leaves_no_state_of_the_tables_out(connection: asyncpg.Connection[Any]):
+    stored = await _states(connection, "payments")
     said = {kind: {state for each, _, state in WORDS if each == kind} for kind in TOPICS}
 
     assert stored == {
@@ -112,3 +117,9 @@ async def test_the_page_leaves_no_state_of_the_tables_out(connection: asyncpg.Co
     }
     assert {state for kind, state, *_ in STATES if kind == "payment"} == said["payment"]
     assert {state for kind, state, *_ in STATES if kind == "refund"} == said["refund"]
+
+
+async def test_the_page_leaves_no_state_of_actions_out(connection: asyncpg.Connection[Any]):
+    stored = await _states(connection, "approvals")
+
+    assert stored["state_known"] == {state for state, *_ in _table("state of an action", 3)}

@@ -109,3 +109,12 @@ async def test_an_engine_that_does_not_answer_is_an_outage(keys: IssuerKeys) -> 
 
 def _down(_request: httpx2.Request) -> httpx2.Response:
     raise httpx2.ConnectError("down")
+
+
+async def test_what_only_the_product_asks_for_is_no_type_to_others(remote: Client) -> None:
+    with pytest.raises(EngineRefused) as refused:
+        await remote.create_ops_action(
+            origin="ops_ui", action_type="RISK_APPROVAL", params={}, created_by="ops-admin-1"
+        )
+
+    assert refused.value.code == "unknown-action-type"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -70,7 +70,7 @@ OPS_CALLERS = (
 # These never end; HEAD asks the same question and gets only the head of the answer.
 STREAMS = frozenset(
     {"/api/merchant/stream", "/live", "/live/transactions", "/live/alerts"}
-    | {"/ops/live", "/ops/actions/{id}/live"}
+    | {"/ops/live", "/ops/actions/{id:uuid}/live"}
 )
 
 # What a route needs to be told before its answer is about authorisation.
@@ -246,11 +246,12 @@ class OpsWorld(World):
         return super().headers(caller)
 
     def path(self, operation: Operation, which: str) -> str:
-        template = operation.template.replace("{type}", "ADJUST_FLOAT")
-        if operation.template.startswith("/ops/actions/"):
-            template = template.replace("{id}", self.objects["action"])
-        template = template.replace("{action_id}", self.objects["action"])
-        return re.sub(r"{\w+}", "absent", template)
+        del which
+        path = operation.path.replace("{type}", "ADJUST_FLOAT")
+        if path.startswith("/ops/actions/"):
+            path = path.replace("{id:uuid}", self.objects["action"])
+        path = path.replace("{action_id}", self.objects["action"]).replace("{id:int}", "1")
+        return re.sub(r"{\w+(:\w+)?}", str(UUID(int=0)), path)
 
 
 @pytest.fixture

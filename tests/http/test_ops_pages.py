@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -32,6 +32,7 @@ ROLES = {person.id: person.roles for person in PLATFORM_PEOPLE}
 ASKS, FIRST, SECOND = "ibrahima.ba", "khady.seck", "esi.boateng"
 OUTSIDE = "ousmane.sow"
 FORM = "application/x-www-form-urlencoded"
+ABSENT = "019b8c5a-0000-7000-8000-00000000dead"
 
 
 class Console:
@@ -154,6 +155,26 @@ async def test_my_turn_waits_for_the_escalation_that_makes_it_mine(
     assert "in escalation" in after.lower() or "escalated" in after
     assert "data-turn hidden" not in after
     assert "to the float of agent agent-123" in await console.page("/ops", OUTSIDE)
+
+
+async def test_my_turn_passes_over_pages_that_are_not_mine_yet(
+    console: Console, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molam.ops.queue_pages.PAGE_ROWS", 1)
+    await a_policy(db)
+    await console.float()
+    await a_policy(
+        db,
+        name="Freezes",
+        criteria={"action_type": "FREEZE_MERCHANT"},
+        policy={"required_quorum": {"type": "role", "value": {"role": "cfo", "min_votes": 1}}},
+    )
+    await console.freeze()
+
+    page = await console.page("/ops", "ndeye.kane")
+
+    assert "Freeze merchant" in page
+    assert "float of agent" not in page
 
 
 async def test_a_vote_leaves_my_turn_and_waits_on_others(console: Console) -> None:
@@ -559,8 +580,8 @@ async def test_search_finds_every_kind_by_name_number_and_beginning(console: Con
         "/ops/merchants/nobody",
         "/ops/agents/nobody",
         "/ops/transactions/tx_none?merchant=merchant-123",
-        f"/ops/actions/{uuid4()}",
-        f"/ops/policies/{uuid4()}",
+        f"/ops/actions/{ABSENT}",
+        f"/ops/policies/{ABSENT}",
         "/ops/propose/NO_SUCH_TYPE",
         "/ops/propose/CHANGE_APPROVAL_POLICY",
     ],

@@ -11,7 +11,7 @@ import pytest
 
 import builders
 from approving import CREATOR, WHY, Ops, role_policy, signed_in, together
-from molam.approvals import commands, store
+from molam.approvals import commands, history_store, store
 from molam.approvals.engine import Engine
 from molam.approvals.intents import PlanRefused
 from molam.approvals.lifecycle import TransitionRefused
@@ -454,7 +454,7 @@ async def test_without_the_lock_a_split_sum_goes_unnoticed(
     floats: Engine, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(
-        store, "LOCK_HISTORY", Query("select :action_type <> '' as done", row=store.Told)
+        history_store, "LOCK_HISTORY", Query("select :action_type <> '' as done", row=store.Told)
     )
 
     assert await _ten_at_once(floats, db) == 0

@@ -283,6 +283,16 @@ async def test_an_answer_that_is_lost_is_found_out_or_stays_unknown(
     assert ops.psp.effects.total() == effects
 
 
+async def test_of_an_unknown_outcome_hears_whoever_may_find_out(ops: Ops):
+    ops.psp.script = ["lost"]
+    id_ = await ops.approved("CALL_NONE")
+
+    await ops.execute(id_)
+
+    finders = {"ops-admin-1", "ops-admin-2", "finance-user-1", "finance-user-2"}
+    assert finders <= set(await ops.told("execution_unknown"))
+
+
 @pytest.mark.parametrize(
     ("type_", "happened", "state", "calls"),
     [
@@ -481,8 +491,7 @@ async def test_a_vote_during_execution_changes_nothing(ops: Ops):
 
     with pytest.raises(TransitionRefused):
         await voting.vote(
-            ops.runtime.db,
-            ops.runtime.book,
+            ops.runtime,
             id_,
             VoteRequest(vote="withdrawn"),
             Actor(VOTERS[0]),

@@ -43,7 +43,7 @@ async def _create(engine: Engine, merchant: str, by: str) -> UUID:
         }
     )
     runtime = engine.runtime
-    created = await commands.create(runtime.db, runtime.registry, runtime.book, request, Actor(by))
+    created = await commands.create(runtime, request, Actor(by))
     return created.row.id
 
 
@@ -72,7 +72,7 @@ async def _step(engine: Engine, db: Database, ids: list[UUID], chance: random.Ra
         case "vote":
             word = chance.choice(["approve"] * 6 + ["reject", "abstain", "withdrawn"])
             request = VoteRequest(vote=word, comment="Vu avec le marchand ce matin.")
-            await voting.vote(runtime.db, runtime.book, id_, request, who)
+            await voting.vote(runtime, id_, request, who)
         case "execute":
             await execution.execute(runtime, id_, who)
         case "cancel":

@@ -19,7 +19,7 @@ from molam.approvals.delegations import (
     NewDelegation,
 )
 from molam.approvals.engine import Engine
-from molam.approvals.model import Actor, FieldsRefused, NotEligible
+from molam.approvals.model import Actor, FieldsRefused, NotEligible, SameHands
 from molam.entrypoints.registry import registry
 from molam.platform.actions import UnknownActionType
 from molam.platform.db import Database
@@ -281,6 +281,19 @@ async def test_a_delegation_taken_back_stops_counting_at_execution(
 
     assert approved["status"] == "approved"
     assert (await engine.get_action_with_votes(action))["status"] == "pending_approval"
+
+
+@pytest.mark.parametrize("who", ["finance-user-1", "compliance-1"])
+async def test_neither_delegator_nor_delegate_carries_out_what_was_approved_in_that_seat(
+    engine: Engine, ops_db: Database, who: str
+):
+    await lend(ops_db)
+    action = await ask(engine)
+    await vote(engine, action, "compliance-1")
+    await vote(engine, action, "finance-user-2")
+
+    with pytest.raises(SameHands):
+        await engine.execute_action(action, who)
 
 
 async def test_without_the_check_of_the_delegation_the_taken_back_vote_would_count(

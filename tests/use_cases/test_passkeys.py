@@ -109,10 +109,10 @@ async def test_a_vote_on_money_is_confirmed_by_a_passkey(engine: Engine, key: Au
     request = VoteRequest(vote="approve", intent_hash=asked.intent_hash, view_hash=asked.view_hash)
     runtime = engine.runtime
     with pytest.raises(StepUpRequired):
-        await vote(runtime.db, runtime.book, action, request, VOTER)
+        await vote(runtime, action, request, VOTER)
 
     actor = await prove(engine, action, key.get(asked.options), asked)
-    cast = await vote(runtime.db, runtime.book, action, request, actor)
+    cast = await vote(runtime, action, request, actor)
 
     assert cast.row.votes_approve == 1
     [stored] = (await engine.get_action_with_votes(str(action)))["votes"]
@@ -226,8 +226,7 @@ async def test_a_view_that_changed_is_refused_before_and_after_signing(
 
     with pytest.raises(StaleView):
         await vote(
-            engine.runtime.db,
-            engine.runtime.book,
+            engine.runtime,
             action,
             VoteRequest(vote="approve", **seen),
             actor,
@@ -335,7 +334,7 @@ async def test_a_double_click_is_one_vote_and_no_refusal(engine: Engine, key: Au
             intent_hash=asked.intent_hash,
             view_hash=asked.view_hash,
         )
-        ids.append((await vote(runtime.db, runtime.book, action, request, actor)).vote_id)
+        ids.append((await vote(runtime, action, request, actor)).vote_id)
 
     assert ids[0] == ids[1]
 

@@ -10,7 +10,6 @@ import pytest
 
 import builders
 from molam.approvals import model, policies, policy_book, policy_effect, policy_store
-from molam.approvals.claims import Runtime
 from molam.approvals.criteria import CriteriaMalformed
 from molam.approvals.engine import Engine
 from molam.approvals.model import Actor, Auth, NotEligible, StaleVersion
@@ -18,6 +17,7 @@ from molam.approvals.policies import Changed, PolicyAbsent, PolicyNameTaken, Pol
 from molam.approvals.policy_document import read_draft
 from molam.approvals.policy_trials import backtest, past_facts, simulate
 from molam.approvals.quorum import PolicyMalformed
+from molam.approvals.runtime import Runtime
 from molam.approvals.selection import META, select
 from molam.approvals.store import PolicyRow
 from molam.entrypoints.registry import registry

@@ -272,8 +272,7 @@ async def test_vote_in_the_console_needs_the_evidence_too(desk: Desk):
 
     with pytest.raises(EvidenceRequired):
         await voting.vote(
-            desk.runtime.db,
-            desk.runtime.book,
+            desk.runtime,
             row.ops_action_id,
             VoteRequest(vote="approve"),
             Actor("finance-user-1"),

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from molam.approvals import ballot_checks
 from molam.approvals.aftermath import check_finder
+from molam.approvals.attempt_store import FreezeRow
 from molam.approvals.claims import refusal_to_execute
 from molam.approvals.commands import check_owner
 from molam.approvals.locked import LockedAction
 from molam.approvals.model import Actor
-from molam.approvals.store import FreezeRow, StandingRow
+from molam.approvals.store import StandingRow
 from molam.approvals.voting import check_open
 from molam.kernel.refusals import Refusal
 from molam.platform.actions import Registry

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from molam.approvals import aftermath_store, claims, notify
-from molam.approvals.claims import BREAK_GLASS, Runtime
+from molam.approvals.claims import BREAK_GLASS
 from molam.approvals.commands import Created, create
 from molam.approvals.execution import settle_undone
 from molam.approvals.locked import lock, standing_of
@@ -23,6 +23,7 @@ from molam.approvals.model import (
     ReasonRequired,
     SameHands,
 )
+from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.timing import settle
 from molam.kernel.refusals import Kind, Refusal
@@ -142,7 +143,7 @@ async def compensate(runtime: Runtime, action_id: UUID, actor: Actor, *, reason:
         compensates=str(row.id),
         context={"reason": why, "compensates": str(row.id)},
     )
-    return await create(runtime.db, runtime.registry, runtime.book, request, actor)
+    return await create(runtime, request, actor)
 
 
 async def break_glass(db: Database, action_id: UUID, actor: Actor, *, reason: str) -> ActionRow:

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from molam.approvals import binding, notify, store
+from molam.approvals import attempt_store, binding, notify, store
 from molam.approvals.lifecycle import State, TransitionRefused, transition
 from molam.approvals.locked import LockedAction, lock, standing_of
 from molam.approvals.model import (
@@ -23,14 +23,14 @@ from molam.approvals.model import (
     NotYet,
     SameHands,
 )
-from molam.approvals.policy_book import PolicyBook
+from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.tightening import intent_document, tighten
 from molam.approvals.timing import SYSTEM, settle
 from molam.kernel.digests import digest
 from molam.kernel.refusals import Kind, Refusal
 from molam.platform.actions import ActionType, Execution, Registry
-from molam.platform.db import Database, Tx
+from molam.platform.db import Tx
 
 log = structlog.get_logger()
 
@@ -52,16 +52,6 @@ class NoLongerApproved(Refusal):
     code = "no-longer-approved"
     kind = Kind.CONFLICT
     title = "The votes do not suffice any more"
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What carrying out needs: a database, the action types, the policies, and a name."""
-
-    db: Database
-    registry: Registry
-    book: PolicyBook
-    worker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +82,9 @@ async def claim(runtime: Runtime, action_id: UUID, executor: Actor) -> Claim:
         action = locked[0]
         standing = await standing_of(tx, action, executor.id)
         changed = settle(action, standing)
-        refusal = await _check(tx, runtime, action, executor, standing)
+        refusal = await _check(tx, runtime, action, standing, executor=executor)
         if refusal is None:
-            claimed = await _begin(tx, runtime, locked, executor, standing)
+            claimed = await _begin(tx, runtime, locked, standing, executor=executor)
         elif changed or action.entries:
             await action.save(tx, standing.now)
             await notify.action_ended(tx, action.row)
@@ -122,7 +112,7 @@ def refusal_to_execute(
     standing: StandingRow,
     *,
     registry: Registry,
-    frozen: store.FreezeRow | None,
+    frozen: attempt_store.FreezeRow | None,
 ) -> Refusal | None:
     """
     Say why *executor* may not carry the action out as it stands; None if they may.
@@ -147,7 +137,7 @@ def refusal_to_execute(
 
 
 def _not_now(
-    row: ActionRow, standing: StandingRow, frozen: store.FreezeRow | None
+    row: ActionRow, standing: StandingRow, frozen: attempt_store.FreezeRow | None
 ) -> Refusal | None:
     try:
         transition(State(row.state), "begin")
@@ -162,10 +152,10 @@ def _not_now(
 
 
 async def _check(
-    tx: Tx, runtime: Runtime, action: LockedAction, executor: Actor, standing: StandingRow
+    tx: Tx, runtime: Runtime, action: LockedAction, standing: StandingRow, *, executor: Actor
 ) -> Refusal | None:
     """Check again, under the lock, everything that made the action executable."""
-    frozen = await tx.one(store.FIND_FREEZE, action_type=action.row.action_type)
+    frozen = await tx.one(attempt_store.FIND_FREEZE, action_type=action.row.action_type)
     standing = await tighten(tx, runtime.book, action, standing)
     refusal = refusal_to_execute(
         action, executor, standing, registry=runtime.registry, frozen=frozen
@@ -207,7 +197,9 @@ async def _send_back(tx: Tx, action: LockedAction, standing: StandingRow) -> Non
 
 
 def _same_hands(action: LockedAction, executor: Actor, standing: StandingRow) -> SameHands | None:
-    approvers = {each.voter for each in action.ballots(standing) if each.vote == "approve"}
+    approved = [each for each in action.ballots(standing) if each.vote == "approve"]
+    # Whose place a stand-in filled has approved as well.
+    approvers = {each.voter for each in approved} | {each.seat for each in approved}
     if standing.voter in approvers and not action.rules.voters_may_execute:
         return SameHands("Whoever approved it does not carry it out; ask somebody else.")
     if executor.kind == "system" and executor.id == SYSTEM_EXECUTOR and not action.row.auto_execute:
@@ -216,7 +208,7 @@ def _same_hands(action: LockedAction, executor: Actor, standing: StandingRow) ->
 
 
 async def _begin(
-    tx: Tx, runtime: Runtime, locked: list[LockedAction], executor: Actor, standing: StandingRow
+    tx: Tx, runtime: Runtime, locked: list[LockedAction], standing: StandingRow, *, executor: Actor
 ) -> Claim:
     action = locked[0]
     now = standing.now
@@ -244,7 +236,7 @@ async def _begin(
             undone.record("action.compensating", executor, now, by=str(row.id))
             await undone.save(tx, now)
     await tx.run(
-        store.BEGIN_ATTEMPT,
+        attempt_store.BEGIN_ATTEMPT,
         ops_action_id=row.id,
         fence=row.fence,
         worker=runtime.worker,

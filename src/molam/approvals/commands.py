@@ -21,6 +21,7 @@ from molam.approvals.model import (
     TwinOpen,
 )
 from molam.approvals.policy_book import PolicyBook
+from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow
 from molam.approvals.timing import settle
 from molam.audit.commands import append
@@ -39,9 +40,7 @@ class Created:
 
 
 async def create(
-    db: Database,
-    registry: Registry,
-    book: PolicyBook,
+    runtime: Runtime,
     request: NewAction,
     actor: Actor,
     *,
@@ -60,8 +59,8 @@ async def create(
         Unsatisfiable: too few people could ever approve it; says whom it lacks.
     """
     _check_origin(request, actor)
-    async with db.transaction("approvals.rehearse", readonly=True) as tx:
-        intent = await intent_of(tx, registry, request)
+    async with runtime.db.transaction("approvals.rehearse", readonly=True) as tx:
+        intent = await intent_of(tx, runtime.registry, request)
         asked = intent.request_hash(request)
         existing = await tx.one(
             store.FIND_BY_KEY_OR_TWIN, idempotency_key=request.idempotency_key, twin=intent.twin
@@ -69,9 +68,9 @@ async def create(
         if existing is not None and _is_replay(existing, request, asked):
             return Created(existing, is_new=False)
         plan = await rehearse(tx, intent)
-    async with db.transaction("approvals.create") as tx:
+    async with runtime.db.transaction("approvals.create") as tx:
         created = await _store(
-            tx, book, request, actor, asked=Asked(intent, plan, asked), ruling=ruling
+            tx, runtime.book, request, actor, asked=Asked(intent, plan, asked), ruling=ruling
         )
     if created.is_new:
         CREATED.labels(intent.type.name).inc()
@@ -80,8 +79,7 @@ async def create(
 
 async def create_in(
     tx: Tx,
-    registry: Registry,
-    book: PolicyBook,
+    runtime: Runtime,
     request: NewAction,
     actor: Actor,
     *,
@@ -92,10 +90,12 @@ async def create_in(
 
     Raises: as `create`.
     """
-    intent = await intent_of(tx, registry, request)
+    intent = await intent_of(tx, runtime.registry, request)
     plan = await rehearse(tx, intent)
     asked = intent.request_hash(request)
-    return await _store(tx, book, request, actor, asked=Asked(intent, plan, asked), ruling=ruling)
+    return await _store(
+        tx, runtime.book, request, actor, asked=Asked(intent, plan, asked), ruling=ruling
+    )
 
 
 async def rehearse_only(

@@ -80,7 +80,7 @@ async def draft_of(
     intent, plan = asked.intent, asked.plan
     shown = plan_json(intent, plan)
     if ruling is None:
-        ruling = await _chosen(tx, book, request.origin, intent, shown)
+        ruling = await _chosen(tx, book, intent, shown, origin=request.origin)
     rules = tightened(ruling.rules, request.tightening())
     if intent.type.idempotency == "none":
         # Nobody could find out what became of it, so a person has to be there.
@@ -90,7 +90,7 @@ async def draft_of(
     if named:
         found = await tx.all(store.LIST_PRINCIPALS, names=named)
         excluded.update(each.id for each in found)
-    standing = await _standing(tx, intent.type.name, rules, actor.id, sorted(excluded))
+    standing = await _standing(tx, intent.type.name, rules, actor.id, excluded=sorted(excluded))
     # A service asks; whoever answers for it asked.
     excluded |= {standing.voter, standing.owner or standing.voter}
     barred = frozenset(excluded) | frozenset(standing.excluded_too)
@@ -122,7 +122,7 @@ async def draft_of(
 
 
 async def _chosen(
-    tx: Tx, book: PolicyBook, origin: str, intent: Intent, shown: Mapping[str, Any]
+    tx: Tx, book: PolicyBook, intent: Intent, shown: Mapping[str, Any], *, origin: str
 ) -> Ruling:
     facts = facts_of(
         origin=origin,
@@ -137,7 +137,7 @@ async def _chosen(
 
 
 async def _standing(
-    tx: Tx, action_type: str, rules: Rules, creator: str, excluded: list[str]
+    tx: Tx, action_type: str, rules: Rules, creator: str, *, excluded: list[str]
 ) -> StandingRow:
     last = at_level(rules, len(levels(rules)))
     standing = await tx.one(

@@ -93,9 +93,7 @@ async def create_action(request: Request, caller: Caller, body: ActionBody) -> R
     asked = new_action(body, caller, key=request.headers.get("idempotency-key"))
     runtime = runtime_of(request)
     check_askable(runtime.registry, body.action_type)
-    created = await commands.create(
-        runtime.db, runtime.registry, runtime.book, asked, actor_of(caller)
-    )
+    created = await commands.create(runtime, asked, actor_of(caller))
     headers["ETag"] = etag(created.row.version)
     return answered(
         {
@@ -247,7 +245,7 @@ async def vote(request: Request, caller: Caller, body: VoteBody) -> Response:
         asked=asked,
         passkey=passkey,
     )
-    cast = await voting.vote(runtime.db, runtime.book, action_id, asked, actor)
+    cast = await voting.vote(runtime, action_id, asked, actor)
     votes = await queries.votes_of(runtime.db, [action_id])
     own = next((each for each in votes if each.id == cast.vote_id), None)
     headers["ETag"] = etag(cast.row.version)

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import msgspec
 
 from molam.approvals import commands, execution, policies, queries, sweeps, views, voting
-from molam.approvals.claims import Runtime
 from molam.approvals.drafts import check_bounds, read_id
 from molam.approvals.model import Actor, FieldsRefused, NewAction, VoteRequest, parsed
 from molam.approvals.policy_book import PolicyBook
 from molam.approvals.policy_wire import policy_json
+from molam.approvals.runtime import Runtime
 from molam.audit.queries import entries_of_action
 from molam.platform.actions import Registry
 from molam.platform.db import Database
@@ -83,9 +83,7 @@ class Engine:
             raise FieldsRefused("created_by says who asks.", field="created_by")
         request = read_request(fields)
         runtime = self.runtime
-        created = await commands.create(
-            runtime.db, runtime.registry, runtime.book, request, Actor(created_by)
-        )
+        created = await commands.create(runtime, request, Actor(created_by))
         return views.action_json(created.row)
 
     async def vote_on_action(
@@ -104,9 +102,7 @@ class Engine:
         del voter_roles
         request = _vote_request(vote, comment)
         runtime = self.runtime
-        cast = await voting.vote(
-            runtime.db, runtime.book, read_id(action_id), request, Actor(voter_id)
-        )
+        cast = await voting.vote(runtime, read_id(action_id), request, Actor(voter_id))
         return {
             "approval": None if cast.vote_id is None else {"id": str(cast.vote_id), "vote": vote},
             "action": await self.get_action_with_votes(action_id),

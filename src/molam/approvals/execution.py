@@ -15,11 +15,12 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from molam.approvals import claims, notify, store
-from molam.approvals.claims import Claim, Runtime
+from molam.approvals import attempt_store, claims, notify
+from molam.approvals.claims import Claim
 from molam.approvals.lifecycle import State
 from molam.approvals.locked import LockedAction, lock, standing_of
 from molam.approvals.model import LEASE, Actor, Executed
+from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow
 from molam.approvals.timing import SYSTEM
 from molam.kernel.refusals import Outage, Refusal
@@ -142,7 +143,7 @@ async def _heartbeat(runtime: Runtime, claim: Claim) -> AsyncIterator[None]:
             await asyncio.sleep(LEASE.total_seconds() / 3)
             async with runtime.db.transaction("approvals.heartbeat") as tx:
                 await tx.run(
-                    store.EXTEND_LEASE,
+                    attempt_store.EXTEND_LEASE,
                     id=claim.action_id,
                     fence=claim.fence,
                     seconds=LEASE.total_seconds(),
@@ -196,7 +197,7 @@ async def _write(tx: Tx, claim: Claim, locked: list[LockedAction], ending: Endin
         settle_undone(undone, action, now)
         await undone.save(tx, now)
     await tx.run(
-        store.END_ATTEMPT,
+        attempt_store.END_ATTEMPT,
         ops_action_id=claim.action_id,
         fence=claim.fence,
         outcome="permanent" if ending.outcome == "stale" else ending.outcome,

@@ -9,10 +9,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from molam.approvals import binding, freeze_store, permissions, store
-from molam.approvals.claims import Runtime
 from molam.approvals.commands import Created, create
 from molam.approvals.freeze_store import FreezeRow
 from molam.approvals.model import LIFT_FREEZE, Actor, FieldsRefused, NewAction
+from molam.approvals.runtime import Runtime
 from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
@@ -119,7 +119,7 @@ async def ask_to_lift(
     if reason is not None:
         params["reason"] = reason
     request = NewAction(origin="ops_ui", action_type=LIFT_FREEZE, params=params)
-    return await create(runtime.db, runtime.registry, runtime.book, request, actor)
+    return await create(runtime, request, actor)
 
 
 async def end_in(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from molam.approvals import durations, store
+from molam.approvals import durations, history_store, store
 from molam.approvals.criteria import Aggregate, aggregates
 from molam.approvals.selection import StoredPolicy
 from molam.kernel.clock import Instant
@@ -44,7 +44,7 @@ async def history_of(
     ]
     if asked_at is None:
         for name in sorted({name for each in wanted for name in _types(each, facts)}):
-            await tx.one(store.LOCK_HISTORY, action_type=name)
+            await tx.one(history_store.LOCK_HISTORY, action_type=name)
     now = await tx.one(store.NOW)
     assert now is not None
     return History(now.at, {each.key: await _sum(tx, each, facts, asked_at) for each in wanted})
@@ -56,7 +56,7 @@ async def _sum(
     path = (aggregate.field or "").removeprefix("params.").split(".")
     own = _own(facts, aggregate.field)
     found = await tx.one(
-        store.SUM_HISTORY,
+        history_store.SUM_HISTORY,
         path=path,
         action_types=_types(aggregate, facts),
         window_s=float(durations.seconds_of(aggregate.window)),

@@ -7,8 +7,8 @@ import socket
 import structlog
 
 from molam.approvals import aftermath, sweeps
-from molam.approvals.claims import Runtime
 from molam.approvals.policy_book import PolicyBook
+from molam.approvals.runtime import Runtime
 from molam.platform.actions import Registry
 from molam.platform.db import Database
 from molam.platform.jobs import Cron

@@ -11,8 +11,9 @@ from uuid import UUID
 from molam.approvals.store import COLUMNS, ActionRow
 from molam.platform.db import Query
 
-# The roles' index alone would sort all that is open; the deadline's alone would read
-# past what others decide. Which is cheaper is the planner's to know.
+# The voters' index alone would sort all that is open; the deadline's alone would read
+# past what others decide. Which is cheaper is the planner's to know, so roles and person
+# are plain parameters: of an expression it cannot tell how many actions it fits.
 LIST_PENDING = Query(
     """
     /* approvals.list_pending */
@@ -21,7 +22,7 @@ LIST_PENDING = Query(
     + """
       from approvals.ops_actions
      where state in ('pending', 'blocked')
-       and (:everything or voter_roles && :roles::text[] or :person::text = any(voter_ids))
+       and (voter_roles && :roles::text[] or voter_ids && array[:person::text])
        and (expires_at > clock_timestamp() or escalates_at is not null)
      order by expires_at, id
      limit :limit
@@ -39,7 +40,23 @@ ROLES_LENT = """array(
                   and d.starts_at <= now()
                   and d.ends_at > now())"""
 
-# What one person can decide now: not theirs, and without a vote that they stand by.
+
+@dataclass(frozen=True, slots=True)
+class RolesRow:
+    roles: list[str]
+
+
+LIST_ROLES_LENT = Query(
+    """
+    /* approvals.list_roles_lent */
+    select """
+    + ROLES_LENT
+    + """ as roles
+    """,
+    row=RolesRow,
+)
+
+# What one person can decide now: not theirs, not voted on by them.
 LIST_VOTABLE = Query(
     """
     /* approvals.list_votable */
@@ -48,19 +65,13 @@ LIST_VOTABLE = Query(
     + """
       from approvals.ops_actions as a
      where state in ('pending', 'blocked')
-       and (voter_roles && (:roles::text[] || """
-    + ROLES_LENT
-    + """)
-            or :person::text = any(voter_ids))
+       and (voter_roles && :roles::text[] or voter_ids && array[:person::text])
        and not :person::text = any(excluded)
        and (expires_at > clock_timestamp() or escalates_at is not null)
-       and coalesce((
-           select v.vote
-             from approvals.ops_approvals as v
+       and not exists (
+           select from approvals.ops_approvals as v
             where v.ops_action_id = a.id
-              and v.voter_id = :person::text
-            order by v.seq desc
-            limit 1), 'withdrawn') = 'withdrawn'
+              and v.voter_id = :person::text)
      order by expires_at, id
      limit :limit
     offset :offset

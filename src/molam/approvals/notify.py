@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from molam.approvals import binding
+from molam.approvals import binding, permissions
 from molam.approvals.locked import LockedAction
 from molam.approvals.store import ActionRow, StandingRow
 from molam.notices import commands as notices
 from molam.notices.model import Kind, Notice
 from molam.platform.db import Tx
+from molam.tenancy import queries as tenancy
 
 _AFTER_VOTE = {
     "approved": Kind.ACTION_APPROVED,
@@ -57,12 +58,20 @@ async def after_vote(tx: Tx, before: ActionRow, after: ActionRow) -> None:
 
 
 async def action_ended(tx: Tx, row: ActionRow) -> None:
-    """Tell whoever asked how it ended; nobody's vote is needed any more."""
+    """
+    Tell whoever asked how it ended; nobody's vote is needed any more.
+
+    Of an unknown outcome everybody hears who may find out: a program may have asked,
+    and the worker carried it out.
+    """
     kind = _ENDED.get(row.state)
     if kind is None:
         return
     await notices.settle(tx, str(row.id))
     people = {row.created_by, row.executed_by or row.created_by}
+    if kind is Kind.EXECUTION_UNKNOWN:
+        finders = await tenancy.electors_of(tx, sorted(permissions.EXECUTE.roles))
+        people |= {each.person_id for each in finders}
     await _tell(tx, row, kind, sorted(people), key=f"{row.state}-{row.version}")
 
 

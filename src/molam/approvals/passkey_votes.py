@@ -12,7 +12,7 @@ import webauthn
 from webauthn.helpers import options_to_json_dict
 from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
 
-from molam.approvals import ballot_checks, passkey_store, passkeys, queries, store
+from molam.approvals import ballot_checks, passkey_store, passkeys, queries, vote_store
 from molam.approvals.locked import view_hash_of
 from molam.approvals.model import Actor, Auth, VoteRequest
 from molam.approvals.passkey_wire import Assertion
@@ -127,7 +127,7 @@ async def _is_recorded(db: Database, actor: Actor, action_id: UUID, asked: VoteR
     if asked.client_vote_id is None:
         return False
     rows = await db.read(
-        store.FIND_CLIENT_VOTE,
+        vote_store.FIND_CLIENT_VOTE,
         ops_action_id=action_id,
         voter_id=actor.id,
         client_vote_id=asked.client_vote_id,

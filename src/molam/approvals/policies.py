@@ -8,7 +8,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 from molam.approvals import policy_store
-from molam.approvals.claims import Runtime
 from molam.approvals.commands import create
 from molam.approvals.lint import Finding, lint
 from molam.approvals.model import Actor, NewAction, StaleVersion
@@ -22,6 +21,7 @@ from molam.approvals.policy_document import (
     stored_of_row,
 )
 from molam.approvals.policy_effect import is_tightening, only_built_in_decided
+from molam.approvals.runtime import Runtime
 from molam.approvals.selection import StoredPolicy
 from molam.approvals.store import ActionRow, PolicyRow
 from molam.audit.chain import Fact
@@ -201,7 +201,7 @@ async def _change(
             written = await write(tx, weighed, wanted, word=word, by=actor.id)
             return Changed(written, None, weighed.findings)
     request = NewAction(origin="ops_ui", action_type=CHANGE_TYPE, params=params_of(wanted))
-    asked = await create(runtime.db, runtime.registry, runtime.book, request, actor)
+    asked = await create(runtime, request, actor)
     return Changed(row, asked.row, weighed.findings)
 
 

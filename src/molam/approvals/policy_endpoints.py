@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.approvals import policies, policy_store, views
-from molam.approvals.claims import Runtime
 from molam.approvals.drafts import check_bounds
 from molam.approvals.endpoints import answered, etag
 from molam.approvals.fields import CriteriaMalformed
@@ -33,6 +32,7 @@ from molam.approvals.policy_wire import (
 )
 from molam.approvals.quorum import PolicyMalformed
 from molam.approvals.requests import actor_of, new_action, runtime_of
+from molam.approvals.runtime import Runtime
 from molam.approvals.selection import StoredPolicy
 from molam.approvals.wire import Answer
 from molam.platform.db import Tx

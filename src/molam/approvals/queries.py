@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
-from molam.approvals import binding, list_store, store
+from molam.approvals import attempt_store, binding, list_store, store
 from molam.approvals.abilities import abilities
-from molam.approvals.claims import Runtime
 from molam.approvals.decision import Missing, completions
 from molam.approvals.list_store import AttemptRow, CommentRow, VoteRow
 from molam.approvals.locked import LockedAction, rules_of, standing_of, view_hash_of
 from molam.approvals.model import ActionAbsent, Actor
 from molam.approvals.rules import at_level, sentence
+from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.tightening import tighten
 from molam.approvals.timing import settle
@@ -103,7 +103,7 @@ async def action_page(
         comments = await tx.all(list_store.LIST_COMMENTS, ops_action_id=action_id)
         attempts = await tx.all(list_store.LIST_ATTEMPTS, ops_action_id=action_id)
         names = await _names(tx, action, standing, votes)
-        frozen = await tx.one(store.FIND_FREEZE, action_type=action.row.action_type)
+        frozen = await tx.one(attempt_store.FIND_FREEZE, action_type=action.row.action_type)
         lacking = await _lacking(tx, runtime, action)
     can = abilities(action, viewer, standing, registry=runtime.registry, frozen=frozen)
     rules = at_level(action.rules, action.row.level)
@@ -131,7 +131,7 @@ async def _lacking(tx: Tx, runtime: Runtime, action: LockedAction) -> str | None
     """Say by its code what nobody may approve without, such as evidence."""
     if action.is_open:
         try:
-            await admit(tx, runtime.book, action.row)
+            await admit(tx, runtime.registry, action.row)
         except Refusal as refusal:
             return refusal.code
     return None
@@ -171,7 +171,6 @@ async def pending(
         list_store.LIST_PENDING,
         roles=list(roles),
         person=person,
-        everything=False,
         limit=limit,
         offset=offset,
     )
@@ -184,8 +183,9 @@ async def queue(
     page = {"limit": limit, "offset": offset}
     match tab:
         case "turn":
-            who = {"person": person, "roles": list(roles)}
-            return await db.read(list_store.LIST_VOTABLE, **who, **page)
+            [lent] = await db.read(list_store.LIST_ROLES_LENT, person=person)
+            asked = sorted({*roles, *lent.roles})
+            return await db.read(list_store.LIST_VOTABLE, person=person, roles=asked, **page)
         case "waiting":
             return await db.read(list_store.LIST_VOTED, person=person, **page)
         case "mine":

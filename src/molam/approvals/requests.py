@@ -6,9 +6,9 @@ import msgspec
 from starlette.requests import Request
 
 from molam.approvals import permissions
-from molam.approvals.claims import Runtime
 from molam.approvals.drafts import check_bounds
 from molam.approvals.model import Actor, Auth, FieldsRefused, NewAction, OriginRefused, parsed
+from molam.approvals.runtime import Runtime
 from molam.approvals.wire import ActionBody
 from molam.platform.actions import Registry, UnknownActionType
 from molam.platform.web import Caller

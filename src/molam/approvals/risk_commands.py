@@ -16,7 +16,6 @@ from molam.approvals import risk_model as model
 from molam.approvals import risk_proof_store as proofs
 from molam.approvals import risk_scoring
 from molam.approvals import risk_store as store
-from molam.approvals.claims import Runtime
 from molam.approvals.decision import Elector
 from molam.approvals.drafts import Ruling
 from molam.approvals.locked import lock, standing_of
@@ -27,6 +26,7 @@ from molam.approvals.risk_links import DECISIONS, Links
 from molam.approvals.risk_lookups import asker_of, policies_of, pools_of, question_of, subject_of
 from molam.approvals.risk_scoring import Scorer, Weighed
 from molam.approvals.risk_store import RiskRow
+from molam.approvals.runtime import Runtime
 from molam.approvals.tightening import RULED
 from molam.kernel.clock import Instant
 from molam.kernel.digests import digest
@@ -227,9 +227,7 @@ async def _open_action(
         ruling = Ruling(f"{chosen.policy.name} / {pool.name}"[:120], 1, rules, trace)
         runtime = desk.runtime
         try:
-            created = await engine.create_in(
-                tx, runtime.registry, runtime.book, request, actor, ruling=ruling
-            )
+            created = await engine.create_in(tx, runtime, request, actor, ruling=ruling)
         except Unsatisfiable as refusal:
             lacking = refusal
             continue

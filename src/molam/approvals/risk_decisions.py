@@ -91,7 +91,7 @@ async def consume(
         actor = Actor(
             token.approver_id, channel="link", ip=decided.ip, user_agent=decided.user_agent
         )
-        cast = await voting.vote_in(tx, desk.runtime.book, action.row.id, request, actor)
+        cast = await voting.vote_in(tx, desk.runtime, action.row.id, request, actor=actor)
         if not await tx.run(proofs.SPEND_TOKEN, id=token.id, ip=decided.ip):
             # Used or over in this very moment; what was just voted goes with it.
             raise links.TokenUsed("It was used a moment ago.")

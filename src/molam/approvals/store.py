@@ -10,7 +10,6 @@ from uuid import UUID
 
 from molam.platform.db import Query
 from molam.platform.db.locks import Rank
-from molam.platform.db.transaction import Nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,43 +271,6 @@ INSERT_ACTION = Query(
     row=InsertedRow,
 )
 
-INSERT_VOTE = Query(
-    """
-    /* approvals.insert_vote */
-    insert into approvals.ops_approvals (
-        id, ops_action_id, seq, voter_id, voter_name, voter_email, voter_roles, seat, vote,
-        comment, signed_jwt, jwt_fingerprint, client_vote_id, intent_hash, view_hash, auth,
-        channel, ip_address, user_agent, prev_vote_id, created_at, updated_at)
-    values (
-        :id, :ops_action_id, :seq, :voter_id, :voter_name, :voter_email, :voter_roles, :seat, :vote,
-        :comment, :signed_jwt, :jwt_fingerprint, :client_vote_id, :intent_hash, :view_hash, :auth,
-        :channel, :ip_address, :user_agent, :prev_vote_id, :created_at, :created_at)
-    """,
-    row=Nothing,
-)
-
-FIND_CLIENT_VOTE = Query(
-    """
-    /* approvals.find_client_vote */
-    select id
-      from approvals.ops_approvals
-     where ops_action_id = :ops_action_id
-       and voter_id = :voter_id
-       and client_vote_id = :client_vote_id
-    """,
-    row=InsertedRow,
-)
-
-INSERT_COMMENT = Query(
-    """
-    /* approvals.insert_comment */
-    insert into approvals.action_comments (
-        id, ops_action_id, author_id, author_name, kind, text, created_at)
-    values (:id, :ops_action_id, :author_id, :author_name, :kind, :text, :created_at)
-    """,
-    row=Nothing,
-)
-
 UPDATE_ACTION = Query(
     """
     /* approvals.update_action */
@@ -355,64 +317,6 @@ UPDATE_ACTION = Query(
     row=InsertedRow,
 )
 
-BEGIN_ATTEMPT = Query(
-    """
-    /* approvals.begin_attempt */
-    insert into approvals.execution_attempts (ops_action_id, fence, worker, started_by, began_at)
-    values (:ops_action_id, :fence, :worker, :started_by, :began_at)
-    """,
-    row=Nothing,
-)
-
-END_ATTEMPT = Query(
-    """
-    /* approvals.end_attempt */
-    update approvals.execution_attempts
-       set ended_at = clock_timestamp(),
-           outcome = :outcome,
-           error = :error
-     where ops_action_id = :ops_action_id
-       and fence = :fence
-       and ended_at is null
-    """,
-    row=Nothing,
-)
-
-EXTEND_LEASE = Query(
-    """
-    /* approvals.extend_lease */
-    update approvals.ops_actions
-       set lease_until = clock_timestamp() + make_interval(secs => :seconds::float8)
-     where id = :id
-       and fence = :fence
-       and state = 'executing'
-    """,
-    row=Nothing,
-    locks=Rank.APPROVAL,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FreezeRow:
-    reason: str
-    ends_at: datetime | None
-
-
-FIND_FREEZE = Query(
-    """
-    /* approvals.find_freeze */
-    select reason, ends_at
-      from approvals.freezes
-     where ended_at is null
-       and starts_at <= clock_timestamp()
-       and (ends_at is null or ends_at > clock_timestamp())
-       and (action_types = '{}' or :action_type = any(action_types))
-     order by ends_at desc nulls first
-     limit 1
-    """,
-    row=FreezeRow,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class PolicyRow:
@@ -453,54 +357,15 @@ class Told:
     done: bool
 
 
-LOCK_HISTORY = Query(
-    """
-    /* approvals.lock_history */
-    select pg_advisory_xact_lock(hashtext('approvals.history'), hashtext(:action_type)) is not null
-           as done
-    """,
-    row=Told,
-)
-
-
 @dataclass(frozen=True, slots=True)
-class HistoryRow:
+class NowRow:
     at: datetime
-    count: int
-    total: Decimal
 
-
-SUM_HISTORY = Query(
-    """
-    /* approvals.sum_history */
-    select clock_timestamp() as at,
-           count(*) as count,
-           coalesce(sum(case
-               when :path::text[] = '{amount}' then (a.plan -> 'amount' ->> 'minor')::numeric
-               when jsonb_typeof(a.params #> :path::text[]) = 'object'
-                   then (a.params #> :path::text[] ->> 'minor')::numeric
-               else (a.params #>> :path::text[])::numeric
-           end), 0) as total
-      from approvals.ops_actions as a
-     where a.action_type = any(:action_types::text[])
-       and a.created_at > coalesce(:before::timestamptz, clock_timestamp())
-                          - make_interval(secs => :window_s::float8)
-       and a.created_at < coalesce(:before::timestamptz, 'infinity')
-       and a.state not in ('rejected', 'expired', 'cancelled', 'superseded', 'stale', 'compensated')
-       and (:currency::text is null or a.plan -> 'amount' ->> 'currency' = :currency::text)
-       and jsonb_build_object(
-               'action_type', a.action_type, 'origin', a.origin, 'params', a.params,
-               'target_tenant_type', a.target_tenant_type,
-               'target_tenant_id', a.target_tenant_id,
-               'country', a.plan -> 'country') @> :like::jsonb
-    """,
-    row=HistoryRow,
-)
 
 NOW = Query(
     """
     /* approvals.now */
-    select clock_timestamp() as at, 0::bigint as count, 0::numeric as total
+    select clock_timestamp() as at
     """,
-    row=HistoryRow,
+    row=NowRow,
 )

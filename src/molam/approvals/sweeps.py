@@ -8,8 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from molam.approvals import claims, execution, notify, store, sweep_store
-from molam.approvals.claims import Claim, Runtime
+from molam.approvals import attempt_store, claims, execution, notify, sweep_store
+from molam.approvals.claims import Claim
 from molam.approvals.execution import Ending
 from molam.approvals.lifecycle import State
 from molam.approvals.locked import LockedAction, lock, standing_of
@@ -20,6 +20,7 @@ from molam.approvals.model import (
     Actor,
     ExecutionFrozen,
 )
+from molam.approvals.runtime import Runtime
 from molam.approvals.timing import SYSTEM, settle
 from molam.approvals.voting import conclude
 from molam.kernel.refusals import Outage, Refusal
@@ -107,7 +108,7 @@ async def _take_over(tx: Tx, runtime: Runtime, action: LockedAction) -> Claim:
     executor = Actor(row.executed_by or SYSTEM_EXECUTOR, kind="system")
     standing = await standing_of(tx, action, executor.id)
     await tx.run(
-        store.END_ATTEMPT,
+        attempt_store.END_ATTEMPT,
         ops_action_id=row.id,
         fence=row.fence,
         outcome="lost",
@@ -118,7 +119,7 @@ async def _take_over(tx: Tx, runtime: Runtime, action: LockedAction) -> Claim:
         "execution.taken_over", SYSTEM, standing.now, fence=row.fence + 1, worker=row.lease_owner
     )
     await tx.run(
-        store.BEGIN_ATTEMPT,
+        attempt_store.BEGIN_ATTEMPT,
         ops_action_id=row.id,
         fence=row.fence + 1,
         worker=runtime.worker,
@@ -144,7 +145,7 @@ async def _find_out(runtime: Runtime, claim: Claim) -> None:
 
 
 async def _is_frozen(runtime: Runtime, claim: Claim) -> bool:
-    found = await runtime.db.read(store.FIND_FREEZE, action_type=claim.type.name)
+    found = await runtime.db.read(attempt_store.FIND_FREEZE, action_type=claim.type.name)
     return bool(found) and claim.type.name != LIFT_FREEZE
 
 

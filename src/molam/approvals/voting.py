@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from molam.approvals import ballot_checks, durations, notify, store
+from molam.approvals import ballot_checks, durations, notify, vote_store
 from molam.approvals.claims import params_of
 from molam.approvals.decision import Elector
 from molam.approvals.lifecycle import State
@@ -23,12 +23,13 @@ from molam.approvals.model import (
     NoVote,
     VoteRequest,
 )
-from molam.approvals.policy_book import PolicyBook
+from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.tightening import tighten
 from molam.approvals.timing import SYSTEM, escalate, settle
 from molam.audit.commands import conceal, keep_personal_values
 from molam.kernel.ids import uuid7
+from molam.platform.actions import Registry
 from molam.platform.db import Database, Tx
 
 VOTES = Counter("molam_approvals_votes_total", "Votes cast.", ["vote"])
@@ -50,9 +51,17 @@ class Cast:
     late: bool = False
 
 
-async def vote(
-    db: Database, book: PolicyBook, action_id: UUID, request: VoteRequest, actor: Actor
-) -> Cast:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A vote's id, who casts it in whose seat, and the id of their vote before it."""
+
+    vote_id: UUID
+    elector: Elector
+    seat: str
+    previous: str | None
+
+
+async def vote(runtime: Runtime, action_id: UUID, request: VoteRequest, actor: Actor) -> Cast:
     """
     Cast, change or take back a vote, and decide the action if that decides it.
 
@@ -61,12 +70,12 @@ async def vote(
         StepUpRequired, ActionExpired, TransitionRefused
     """
     ballot_checks.check_request(request)
-    async with db.transaction("approvals.vote") as tx:
-        return await vote_in(tx, book, action_id, request, actor)
+    async with runtime.db.transaction("approvals.vote") as tx:
+        return await vote_in(tx, runtime, action_id, request, actor=actor)
 
 
 async def vote_in(
-    tx: Tx, book: PolicyBook, action_id: UUID, request: VoteRequest, actor: Actor
+    tx: Tx, runtime: Runtime, action_id: UUID, request: VoteRequest, *, actor: Actor
 ) -> Cast:
     """
     Vote inside the caller's transaction.
@@ -79,7 +88,7 @@ async def vote_in(
     voter = standing.voter
     if request.client_vote_id is not None and (
         repeated := await tx.one(
-            store.FIND_CLIENT_VOTE,
+            vote_store.FIND_CLIENT_VOTE,
             ops_action_id=action_id,
             voter_id=voter,
             client_vote_id=request.client_vote_id,
@@ -87,30 +96,30 @@ async def vote_in(
     ):
         return Cast(action.row, repeated.id, bound=request.view_hash is not None)
     settle(action, standing)
-    standing = await tighten(tx, book, action, standing)
+    standing = await tighten(tx, runtime.book, action, standing)
     if action.row.state == State.EXPIRED:
-        return await _too_late(tx, action, request, actor, standing)
+        return await _too_late(tx, action, request, standing, actor=actor)
     if request.vote == "approve" and action.is_open:
         # Whoever may not vote is told that, and not what else is missing.
         ballot_checks.seat(action, standing)
-        await admit(tx, book, action.row)
-    return await _cast(tx, action, request, actor, standing)
+        await admit(tx, runtime.registry, action.row)
+    return await _cast(tx, action, request, standing, actor=actor)
 
 
-async def admit(tx: Tx, book: PolicyBook, row: ActionRow) -> None:
+async def admit(tx: Tx, registry: Registry, row: ActionRow) -> None:
     """
     Let the domain say what is still missing before anybody may approve.
 
     Raises: whatever refusal says so.
     """
-    if row.action_type in book.registry:
-        kind = book.registry.find(row.action_type)
+    if row.action_type in registry:
+        kind = registry.find(row.action_type)
         if kind.admit is not None:
             await kind.admit(tx, params_of(kind, row.params))
 
 
 async def _cast(
-    tx: Tx, action: LockedAction, request: VoteRequest, actor: Actor, standing: StandingRow
+    tx: Tx, action: LockedAction, request: VoteRequest, standing: StandingRow, *, actor: Actor
 ) -> Cast:
     before = action.row
     elector, seat = ballot_checks.seat(action, standing)
@@ -120,32 +129,11 @@ async def _cast(
     previous = next((each for each in standing.ballots if each["voter"] == standing.voter), None)
     if request.vote == "withdrawn" and (previous is None or previous["vote"] == "withdrawn"):
         raise NoVote("You have not voted on this action, or took your vote back already.")
-    vote_id = uuid7(standing.now)
-    await tx.run(
-        store.INSERT_VOTE,
-        id=vote_id,
-        ops_action_id=before.id,
-        seq=before.votes_cast,
-        voter_id=standing.voter,
-        voter_name=elector.name,
-        voter_email=elector.email,
-        voter_roles=sorted(elector.roles),
-        seat=seat,
-        vote=request.vote,
-        comment=request.comment,
-        signed_jwt=None,
-        jwt_fingerprint=_fingerprint(request.signed_jwt),
-        client_vote_id=request.client_vote_id,
-        intent_hash=ballot_checks.hash_bytes(request.intent_hash),
-        view_hash=ballot_checks.hash_bytes(request.view_hash),
-        auth={} if actor.auth is None else actor.auth.as_json(),
-        channel=actor.channel,
-        ip_address=actor.ip,
-        user_agent=actor.user_agent,
-        prev_vote_id=None if previous is None else UUID(previous["id"]),
-        created_at=standing.now,
+    filled = Filled(
+        uuid7(standing.now), elector, seat, None if previous is None else previous["id"]
     )
-    standing = _with_vote(standing, elector, seat, request.vote, str(vote_id))
+    await _store(tx, filled, request, standing, actor=actor, row=before)
+    standing = _with_vote(standing, filled, request.vote)
     _count(action, standing)
     action.record(
         "vote.cast",
@@ -169,7 +157,42 @@ async def _cast(
     await notify.action_escalated(tx, action, standing)
     await notify.after_vote(tx, before, action.row)
     VOTES.labels(request.vote).inc()
-    return Cast(action.row, vote_id, bound=request.view_hash is not None)
+    return Cast(action.row, filled.vote_id, bound=request.view_hash is not None)
+
+
+async def _store(
+    tx: Tx,
+    filled: Filled,
+    request: VoteRequest,
+    standing: StandingRow,
+    *,
+    actor: Actor,
+    row: ActionRow,
+) -> None:
+    await tx.run(
+        vote_store.INSERT_VOTE,
+        id=filled.vote_id,
+        ops_action_id=row.id,
+        seq=row.votes_cast,
+        voter_id=standing.voter,
+        voter_name=filled.elector.name,
+        voter_email=filled.elector.email,
+        voter_roles=sorted(filled.elector.roles),
+        seat=filled.seat,
+        vote=request.vote,
+        comment=request.comment,
+        signed_jwt=None,
+        jwt_fingerprint=_fingerprint(request.signed_jwt),
+        client_vote_id=request.client_vote_id,
+        intent_hash=ballot_checks.hash_bytes(request.intent_hash),
+        view_hash=ballot_checks.hash_bytes(request.view_hash),
+        auth={} if actor.auth is None else actor.auth.as_json(),
+        channel=actor.channel,
+        ip_address=actor.ip,
+        user_agent=actor.user_agent,
+        prev_vote_id=None if filled.previous is None else UUID(filled.previous),
+        created_at=standing.now,
+    )
 
 
 def conclude(action: LockedAction, standing: StandingRow) -> None:
@@ -241,7 +264,7 @@ def check_open(action: LockedAction, vote: str) -> None:
 
 
 async def _too_late(
-    tx: Tx, action: LockedAction, request: VoteRequest, actor: Actor, standing: StandingRow
+    tx: Tx, action: LockedAction, request: VoteRequest, standing: StandingRow, *, actor: Actor
 ) -> Cast:
     """
     Keep a rejection that came after the deadline as a comment; refuse anything else.
@@ -284,7 +307,7 @@ async def _comment(
 ) -> None:
     names = {each["id"]: each["name"] for each in standing.holders}
     await tx.run(
-        store.INSERT_COMMENT,
+        vote_store.INSERT_COMMENT,
         id=uuid7(standing.now),
         ops_action_id=action.row.id,
         author_id=standing.voter,
@@ -298,17 +321,15 @@ async def _comment(
     action.record(event, replace(actor, id=standing.voter), standing.now, text=shown)
 
 
-def _with_vote(
-    standing: StandingRow, elector: Elector, seat: str, vote: str, vote_id: str
-) -> StandingRow:
+def _with_vote(standing: StandingRow, filled: Filled, vote: str) -> StandingRow:
     others = [each for each in standing.ballots if each["voter"] != standing.voter]
     own: dict[str, Any] = {
         "voter": standing.voter,
-        "seat": seat,
-        "roles": sorted(elector.roles),
+        "seat": filled.seat,
+        "roles": sorted(filled.elector.roles),
         "vote": vote,
-        "id": vote_id,
-        "name": elector.name,
+        "id": str(filled.vote_id),
+        "name": filled.elector.name,
     }
     return replace(standing, ballots=[*others, own])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 
-from molam.approvals.claims import Runtime
 from molam.approvals.risk_commands import Desk
 from molam.approvals.risk_links import Links
 from molam.approvals.risk_scoring import Scorer
+from molam.approvals.runtime import Runtime
 from molam.entrypoints.keys import approval_token_key, sira_signing_key
 from molam.kernel.clock import SystemClock
 from molam.ledger.francs import Francs

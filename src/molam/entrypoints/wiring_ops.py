@@ -20,9 +20,9 @@ from molam.approvals import (
     risk_endpoints,
     risk_pages,
 )
-from molam.approvals.claims import Runtime
 from molam.approvals.passkeys import Party
 from molam.approvals.policy_book import PolicyBook
+from molam.approvals.runtime import Runtime
 from molam.audit import endpoints as audit
 from molam.entrypoints.desk import desk_of, worker_name
 from molam.entrypoints.keys import secret_key

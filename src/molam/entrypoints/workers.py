@@ -7,8 +7,8 @@ import contextlib
 
 from molam.approvals import jobs as approvals_jobs
 from molam.approvals import risk_jobs, risk_notices
-from molam.approvals.claims import Runtime
 from molam.approvals.policy_book import PolicyBook
+from molam.approvals.runtime import Runtime
 from molam.audit import jobs as audit_jobs
 from molam.audit.signing import load_signer
 from molam.entrypoints.desk import desk_of, worker_name

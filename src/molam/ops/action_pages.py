@@ -129,7 +129,7 @@ async def _decided(
             asked=asked,
             passkey=read_assertion(form.passkey) if form.passkey else None,
         )
-        await voting.vote(runtime.db, runtime.book, _id(request), asked, actor)
+        await voting.vote(runtime, _id(request), asked, actor)
     except Refusal as refusal:
         return await _refused(request, caller, form, refusal, panel=word)
     return _back(request, word if word == "withdrawn" else f"voted-{word}")

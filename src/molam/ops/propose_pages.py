@@ -147,7 +147,7 @@ def _asked(
 async def _submit(request: Request, caller: Caller, asked: NewAction) -> Response:
     runtime = request.app.state.runtime
     created = await commands.create(
-        runtime.db, runtime.registry, runtime.book, asked, actor_of(caller)
+        runtime, asked, actor_of(caller)
     )
     said = "created" if created.is_new else "replayed"
     return RedirectResponse(

@@ -34,6 +34,7 @@ routes = Routes()
 
 PAGE_ROWS = 50
 _PAGES_MAX = 200
+_PASSED_OVER_MAX = 10
 TABS: tuple[Tab, ...] = get_args(Tab)
 
 
@@ -70,17 +71,7 @@ async def sign_in(request: Request, _caller: Caller, query: SignInQuery) -> Resp
 async def queue(request: Request, caller: Caller, query: QueueQuery) -> Response:
     """Show one tab of the reader's queue, the nearest deadline first."""
     db = request.app.state.db
-    rows = await queries.queue(
-        db,
-        query.tab,
-        person=caller.subject,
-        roles=sorted(caller.roles),
-        limit=PAGE_ROWS + 1,
-        offset=(query.page - 1) * PAGE_ROWS,
-    )
-    more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
-    if query.tab == "turn":
-        rows = [row for row in rows if await _may_vote(request, caller, row)]
+    rows, following = await _rows(request, caller, query)
     last_left: Instant | None = None
     if not rows and query.tab == "turn":
         votes = await queries.user_votes(db, caller.subject, limit=1)
@@ -97,8 +88,33 @@ async def queue(request: Request, caller: Caller, query: QueueQuery) -> Response
         key=await waiting(request.app.state, caller, query.tab),
         last_left=last_left,
         may_propose=may(caller, permissions.PROPOSE),
-        older=f"/ops?tab={query.tab}&page={query.page + 1}" if more else None,
+        older=None if following is None else f"/ops?tab={query.tab}&page={following}",
     )
+
+
+async def _rows(
+    request: Request, caller: Caller, query: QueueQuery
+) -> tuple[list[ActionRow], int | None]:
+    """
+    Read one page of a tab; return the number of the next one, if there is one.
+
+    Pages of "my turn" on which nothing is the reader's yet are passed over.
+    """
+    for number in range(query.page, query.page + _PASSED_OVER_MAX):
+        rows = await queries.queue(
+            request.app.state.db,
+            query.tab,
+            person=caller.subject,
+            roles=sorted(caller.roles),
+            limit=PAGE_ROWS + 1,
+            offset=(number - 1) * PAGE_ROWS,
+        )
+        more, rows = len(rows) > PAGE_ROWS, rows[:PAGE_ROWS]
+        if query.tab == "turn":
+            rows = [row for row in rows if await _may_vote(request, caller, row)]
+        if rows or not more:
+            return rows, number + 1 if more else None
+    return [], query.page + _PASSED_OVER_MAX
 
 
 async def _may_vote(request: Request, caller: Caller, row: ActionRow) -> bool:

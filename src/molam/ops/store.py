@@ -159,7 +159,6 @@ class MarkRow:
 # As the queue's first tab decides it, without the stages and the matching of people to
 # places that only the engine knows: it may count one that the engine would still refuse.
 # Whoever joins by an escalation is not counted before it.
-# Before an action is escalated, those who would join then are not counted yet.
 _EARLY = """
                        select named #>> '{}' as role
                          from jsonb_path_query(a.policy_snapshot, 'lax $.rules.**.role') as named
@@ -170,44 +169,48 @@ _EARLY = """
                        select named #>> '{}'
                          from jsonb_path_query(a.policy_snapshot, 'lax $.rules.veto_roles[*]') as named"""
 
+_TURN_MAX = 100
+# What is looked at to find them: reading who may decide from the rules takes a while.
+_CANDIDATES_MAX = 500
 _TURN = f"""
-            select
-              from approvals.ops_actions a
-             where a.state in ('pending', 'blocked')
-               and (a.expires_at > now() or a.escalates_at is not null)
-               and (a.voter_roles && (:roles::text[] || {ROLES_LENT})
-                    or :person::text = any(a.voter_ids))
-               and (a.level > 0
-                    or :person::text = any(a.voter_ids)
-                    or exists (
-                        select
-                          from ({_EARLY}) as early
-                         where early.role = any(:roles::text[] || {ROLES_LENT})))
-               and not :person::text = any(a.excluded)
-               and not exists (
-                   select
-                     from approvals.ops_approvals v
-                    where v.ops_action_id = a.id
-                      and v.voter_id = :person::text)
-             limit 100"""
+            select a.id, a.version
+              from (
+                  select c.id, c.version, c.level, c.voter_ids, c.policy_snapshot, c.expires_at
+                    from approvals.ops_actions c
+                   where c.state in ('pending', 'blocked')
+                     and (c.expires_at > now() or c.escalates_at is not null)
+                     and (c.voter_roles && (:roles::text[] || {ROLES_LENT})
+                          or c.voter_ids && array[:person::text])
+                     and not :person::text = any(c.excluded)
+                     and not exists (
+                         select
+                           from approvals.ops_approvals v
+                          where v.ops_action_id = c.id
+                            and v.voter_id = :person::text)
+                   order by c.expires_at, c.id
+                   limit {_CANDIDATES_MAX}) as a
+             where a.level > 0
+                or :person::text = any(a.voter_ids)
+                or exists (
+                    select
+                      from ({_EARLY}) as early
+                     where early.role = any(:roles::text[] || {ROLES_LENT}))
+             order by a.expires_at, a.id
+             limit {_TURN_MAX}"""
 
-# The mark changes with every action that a tab could show: it says that a page is out
-# of date, not how.
+# The mark says that an open page is out of date, not how. For "my turn" it is exact;
+# for the other tabs the newest entry of the record will do: whatever could have
+# changed them is one, and reading them for each announcement would cost more.
 MARK_TAB = Query(
     f"""
     /* ops.mark_tab */
-    select (select count(*) from ({_TURN}) as waiting) as turn,
-           coalesce((
-               select max(extract(epoch from a.updated_at))::text || '/' || count(*)::text
-                 from approvals.ops_actions a
-                where case :tab
-                      when 'mine' then a.created_by = :person::text
-                      when 'executing' then a.state in ('approved', 'scheduled', 'executing',
-                                                        'execution_unknown', 'failed')
-                      when 'done' then a.updated_at > now() - interval '1 day'
-                      else a.state in ('pending', 'blocked')
-                      end
-           ), '') as mark
+    with waiting as materialized ({_TURN})
+    select count(*) as turn,
+           case when :tab = 'turn'
+                then coalesce(md5(string_agg(id::text || '/' || version::text, ',' order by id)), '')
+                else coalesce((select max(e.id) from audit.ops_approval_audit e), 0)::text
+                end as mark
+      from waiting
     """,
     row=MarkRow,
 )
