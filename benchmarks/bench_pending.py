@@ -44,7 +44,7 @@ _VARIED = {
     "voter_roles": "case when i % {of} = 0 then '{{compliance}}' else a.voter_roles end",
     "excluded": "case when i % 20 = 0 then '{fin-1}' else a.excluded end",
     "votes_cast": "(i % 10 = 0)::int",
-    "level": "(i % 50 = 0)::int",
+    "level": "(i % 10 = 5)::int",
 }
 # One in ten has the vote of the first person, whose turn it therefore is not.
 _VOTES = """

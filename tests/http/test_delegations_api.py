@@ -371,3 +371,15 @@ async def test_the_vote_form_offers_a_passkey_and_takes_its_answer(desk: Desk):
     assert voted.headers["location"].endswith("?said=voted-approve"), voted.text
     assert replayed.status_code == 409
     assert (await desk.engine.get_action_with_votes(id_))["votes_approve"] == 1
+
+
+async def test_the_contract_says_what_a_passkey_answers(desk: Desk):
+    document = (await desk.client.get("/openapi.json", headers=desk.as_(ADMIN))).json()
+
+    schemas = document["components"]["schemas"]
+    assert set(schemas["AssertionResponse"]["properties"]) == {
+        "clientDataJSON",
+        "authenticatorData",
+        "signature",
+        "userHandle",
+    }

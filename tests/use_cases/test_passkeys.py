@@ -191,6 +191,21 @@ async def test_an_answer_confirms_no_other_decision(engine: Engine, key: Authent
         await prove(engine, action, key.get(asked.options), asked, word="approve")
 
 
+async def test_without_the_decision_in_the_challenge_an_answer_would_confirm_another(
+    engine: Engine, key: Authenticator, monkeypatch: pytest.MonkeyPatch
+):
+    whole = passkey_votes.challenge_of
+    monkeypatch.setattr(
+        passkey_votes, "challenge_of", lambda action, _vote, **parts: whole(action, "any", **parts)
+    )
+    action = await ask(engine)
+    asked = await challenge(engine, action, word="reject")
+
+    actor = await prove(engine, action, key.get(asked.options), asked, word="approve")
+
+    assert actor.auth != VOTER.auth
+
+
 async def test_an_answer_confirms_no_other_view(engine: Engine, key: Authenticator):
     action = await ask(engine)
     french = await challenge(engine, action)

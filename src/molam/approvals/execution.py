@@ -23,6 +23,7 @@ from molam.approvals.model import LEASE, Actor, Executed
 from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow
 from molam.approvals.timing import SYSTEM
+from molam.kernel.clock import Instant
 from molam.kernel.refusals import Outage, Refusal
 from molam.platform.actions import (
     Outcome,
@@ -209,7 +210,7 @@ async def _write(tx: Tx, claim: Claim, locked: list[LockedAction], ending: Endin
     return answer(action.row)
 
 
-def _succeed(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
+def _succeed(action: LockedAction, claim: Claim, ending: Ending, now: Instant) -> None:
     done = ending.done
     assert done is not None
     result = outcome_json(done)
@@ -234,7 +235,7 @@ def _succeed(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> No
     )
 
 
-def _fail(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
+def _fail(action: LockedAction, claim: Claim, ending: Ending, now: Instant) -> None:
     again = None
     may_repeat = claim.type.idempotency != "none" and action.row.attempts < claim.type.attempts_max
     if ending.outcome == "transient" and may_repeat:
@@ -246,13 +247,13 @@ def _fail(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
     _record_failure(action, claim, ending, now, event="execution.failed")
 
 
-def _go_stale(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
+def _go_stale(action: LockedAction, claim: Claim, ending: Ending, now: Instant) -> None:
     action.move("go_stale", reason=ending.code)
     action.change(error_code=ending.code, error_message=_short(ending.error))
     _record_failure(action, claim, ending, now, event="action.stale")
 
 
-def _lose(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
+def _lose(action: LockedAction, claim: Claim, ending: Ending, now: Instant) -> None:
     action.move("lose", reason=claims.kept_reason(action.row, ending.code))
     # What people found out about an attempt before says nothing about this one.
     action.change(error_code=ending.code, error_message=_short(ending.error), reconciliation=None)
@@ -261,7 +262,7 @@ def _lose(action: LockedAction, claim: Claim, ending: Ending, now: Any) -> None:
 
 
 def _record_failure(
-    action: LockedAction, claim: Claim, ending: Ending, now: Any, *, event: str
+    action: LockedAction, claim: Claim, ending: Ending, now: Instant, *, event: str
 ) -> None:
     action.record(
         event,
@@ -284,7 +285,7 @@ _EFFECTS = {
 }
 
 
-def settle_undone(undone: LockedAction, action: LockedAction, now: Any) -> None:
+def settle_undone(undone: LockedAction, action: LockedAction, now: Instant) -> None:
     """
     Write into the undone action what became of its compensation.
 

@@ -68,10 +68,13 @@ LIST_VOTABLE = Query(
        and (voter_roles && :roles::text[] or voter_ids && array[:person::text])
        and not :person::text = any(excluded)
        and (expires_at > clock_timestamp() or escalates_at is not null)
-       and not exists (
-           select from approvals.ops_approvals as v
-            where v.ops_action_id = a.id
-              and v.voter_id = :person::text)
+       and coalesce((
+               select v.vote
+                 from approvals.ops_approvals as v
+                where v.ops_action_id = a.id
+                  and v.voter_id = :person::text
+                order by v.seq desc
+                limit 1), 'withdrawn') = 'withdrawn'
      order by expires_at, id
      limit :limit
     offset :offset

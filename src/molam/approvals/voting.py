@@ -20,6 +20,7 @@ from molam.approvals.model import (
     ActionExpired,
     Actor,
     FieldsRefused,
+    NotEligible,
     NoVote,
     VoteRequest,
 )
@@ -70,8 +71,24 @@ async def vote(runtime: Runtime, action_id: UUID, request: VoteRequest, actor: A
         StepUpRequired, ActionExpired, TransitionRefused
     """
     ballot_checks.check_request(request)
-    async with runtime.db.transaction("approvals.vote") as tx:
-        return await vote_in(tx, runtime, action_id, request, actor=actor)
+    try:
+        async with runtime.db.transaction("approvals.vote") as tx:
+            return await vote_in(tx, runtime, action_id, request, actor=actor)
+    except NotEligible as refusal:
+        if refusal.facts.get("why") == "excluded":
+            await _record_refused(runtime, action_id, actor)
+        raise
+
+
+async def _record_refused(runtime: Runtime, action_id: UUID, actor: Actor) -> None:
+    """Keep in the record that somebody tried to decide their own request."""
+    async with runtime.db.transaction("approvals.vote_refused") as tx:
+        [action] = await lock(tx, action_id)
+        standing = await standing_of(tx, action, actor.id)
+        action.record(
+            "vote.refused", replace(actor, id=standing.voter), standing.now, why="excluded"
+        )
+        await action.save(tx, standing.now)
 
 
 async def vote_in(

@@ -146,9 +146,7 @@ def _asked(
 
 async def _submit(request: Request, caller: Caller, asked: NewAction) -> Response:
     runtime = request.app.state.runtime
-    created = await commands.create(
-        runtime, asked, actor_of(caller)
-    )
+    created = await commands.create(runtime, asked, actor_of(caller))
     said = "created" if created.is_new else "replayed"
     return RedirectResponse(
         f"/ops/actions/{created.row.id}?said={said}", status_code=HTTPStatus.SEE_OTHER

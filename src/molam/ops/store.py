@@ -182,11 +182,13 @@ _TURN = f"""
                      and (c.voter_roles && (:roles::text[] || {ROLES_LENT})
                           or c.voter_ids && array[:person::text])
                      and not :person::text = any(c.excluded)
-                     and not exists (
-                         select
-                           from approvals.ops_approvals v
-                          where v.ops_action_id = c.id
-                            and v.voter_id = :person::text)
+                     and coalesce((
+                             select v.vote
+                               from approvals.ops_approvals v
+                              where v.ops_action_id = c.id
+                                and v.voter_id = :person::text
+                              order by v.seq desc
+                              limit 1), 'withdrawn') = 'withdrawn'
                    order by c.expires_at, c.id
                    limit {_CANDIDATES_MAX}) as a
              where a.level > 0
