@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from molam.approvals.quorum_tree import AllOf, Quorum, Role
+from molam.approvals.policy.quorum_tree import AllOf, Quorum, Role
 
 sys.path.append(str(Path(__file__).parent / "models"))
 

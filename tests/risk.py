@@ -10,10 +10,10 @@ from uuid import UUID
 from obstore.store import LocalStore
 
 from molam.approvals.model import Actor
-from molam.approvals.policy_book import PolicyBook
-from molam.approvals.risk_commands import Desk, NewApproval, Opened, create
-from molam.approvals.risk_links import Decision, Links
-from molam.approvals.risk_scoring import Scorer
+from molam.approvals.policy.book import PolicyBook
+from molam.approvals.risk.commands import Desk, NewApproval, Opened, create
+from molam.approvals.risk.links import Decision, Links
+from molam.approvals.risk.scoring import Scorer
 from molam.approvals.runtime import Runtime
 from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock

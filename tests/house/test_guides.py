@@ -9,23 +9,18 @@ from babel.messages.pofile import read_po
 
 from molam.approvals import aftermath_endpoints as aftermath
 from molam.approvals import (
-    criteria,
     delegation_endpoints,
     endpoints,
     engine,
-    fields,
     figures_endpoints,
     freeze_endpoints,
-    lint,
-    operands,
     passkey_endpoints,
-    policy_endpoints,
-    quorum,
-    risk_endpoints,
-    rules,
 )
 from molam.approvals.client import Client
 from molam.approvals.lifecycle import State, status_of
+from molam.approvals.policy import criteria, fields, lint, operands, quorum, rules
+from molam.approvals.policy import endpoints as policy_endpoints
+from molam.approvals.risk import endpoints as risk_endpoints
 from molam.audit import endpoints as audit
 from molam.entrypoints.registry import registry
 from molam.notices import endpoints as notices

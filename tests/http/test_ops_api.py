@@ -16,7 +16,8 @@ from fastapi import FastAPI
 import builders
 from molam.approvals import execution
 from molam.approvals.execution import Ending
-from molam.platform.auth import AAL1, AAL2
+from molam.platform.auth import AAL1, AAL2, sessions
+from molam.platform.auth.tokens import Identity
 from molam.platform.db import Database
 from molam.platform.settings import Settings
 from molam.simulator.issuer_keys import IssuerKeys
@@ -723,3 +724,37 @@ async def test_methods_and_media_types_are_kept_apart(api: Api):
     assert is_problem(media, 415, "unsupported-media-type")
     for answer in (query, many, odd):
         assert answer.json()["code"] == "query-malformed"
+
+
+async def test_a_session_votes_only_from_our_own_page_with_its_token(api: Api):
+    id_ = await api.ask(FREEZE)
+    who = Identity(
+        sub="ops-admin-1",
+        exp=time.time() + 300,
+        name="Ops",
+        merchant_id=None,
+        roles=("ops_admin",),
+    )
+    cookie = await sessions.start_session(api.app.state.db, app="ops", identity=who, replaces=None)
+    async with api.db.transaction("tests.csrf", readonly=True) as tx:
+        csrf = await tx.connection.fetchval("select csrf from platform.sessions")
+    signed_in = {"Cookie": f"molam_ops_3136={cookie}"}
+    own, token = {"Sec-Fetch-Site": "same-origin"}, {"X-CSRF-Token": csrf}
+    path, vote = f"/actions/{id_}/vote", {"vote": "approve", "confirmation": "-123"}
+
+    refused = [
+        await api.post(path, vote, who=None, headers=signed_in | headers)
+        for headers in (
+            {},
+            own,
+            token,
+            token | {"Sec-Fetch-Site": "cross-site"},
+            token | {"Origin": "http://localhost:3001"},
+            token | {"Origin": "null"},
+        )
+    ]
+    accepted = await api.post(path, vote, who=None, headers=signed_in | own | token)
+
+    assert all(is_problem(each, 403, "cross-site-request") for each in refused)
+    assert accepted.status_code == 200, accepted.text
+    assert accepted.json()["approval"]["channel"] == "web"

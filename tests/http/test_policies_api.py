@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 import builders
-from molam.approvals import policy_endpoints
 from molam.approvals.engine import Engine
+from molam.approvals.policy import endpoints as policy_endpoints
 from molam.entrypoints.registry import registry
 from molam.platform.db import Database
 from molam.platform.settings import Settings

@@ -16,7 +16,8 @@ from callers import bearer, in_process
 from fastapi import FastAPI
 
 import builders
-from molam.approvals import risk_endpoints, risk_pages
+from molam.approvals.risk import endpoints as risk_endpoints
+from molam.approvals.risk import pages as risk_pages
 from molam.entrypoints.wiring_ops import ops_app
 from molam.platform.auth import AAL2
 from molam.platform.db import Database

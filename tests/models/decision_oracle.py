@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import combinations, product
 from types import SimpleNamespace
 
-from molam.approvals.quorum_tree import AllOf, AnyOf, Percentage, Quorum, Role, Stages, Users
+from molam.approvals.policy.quorum_tree import AllOf, AnyOf, Percentage, Quorum, Role, Stages, Users
 
 ROLES = ("fin", "ops", "cfo", "pay")
 RATIOS = tuple(

@@ -15,9 +15,9 @@ from unittest.mock import patch
 
 import decision_oracle as oracle
 
-from molam.approvals import decision, matching
-from molam.approvals.decision import Ballot, Elector, Verdict
-from molam.approvals.quorum_tree import Percentage, widened
+from molam.approvals.policy import decision, matching
+from molam.approvals.policy.decision import Ballot, Elector, Verdict
+from molam.approvals.policy.quorum_tree import Percentage, widened
 
 PEOPLE = tuple(f"p{i}" for i in range(6))
 OUTSIDERS = ("yan", "zoe")

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import msgspec
 
-from molam.approvals.criteria import compile_criteria
-from molam.approvals.rules import Rules, read_rules
-from molam.approvals.selection import StoredPolicy
+from molam.approvals.policy.criteria import compile_criteria
+from molam.approvals.policy.rules import Rules, read_rules
+from molam.approvals.policy.selection import StoredPolicy
 from molam.platform.actions import ActionType, Amount, Outcome, Plan, Registry, Target
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)

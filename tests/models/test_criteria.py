@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_samples import REGISTRY, facts
 
-from molam.approvals.criteria import (
+from molam.approvals.policy.criteria import (
     Criteria,
     CriteriaMalformed,
     Truth,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molam.approvals.decision import (
+from molam.approvals.policy.decision import (
     Ballot,
     Elector,
     Missing,
@@ -21,8 +21,17 @@ from molam.approvals.decision import (
     completions,
     decide,
 )
-from molam.approvals.quorum import AllOf, AnyOf, Percentage, Quorum, Role, Stages, Users, widened
-from molam.approvals.rules import Rules, read_ratio
+from molam.approvals.policy.quorum import (
+    AllOf,
+    AnyOf,
+    Percentage,
+    Quorum,
+    Role,
+    Stages,
+    Users,
+    widened,
+)
+from molam.approvals.policy.rules import Rules, read_ratio
 
 FIN = frozenset({"fin"})
 OPS = frozenset({"ops"})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molam.approvals.durations import (
+from molam.approvals.policy.durations import (
     Calendar,
     Duration,
     DurationMalformed,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from policy_samples import REGISTRY, a_policy, some_rules
 
-from molam.approvals.lint import Finding, lint
-from molam.approvals.selection import StoredPolicy
+from molam.approvals.policy.lint import Finding, lint
+from molam.approvals.policy.selection import StoredPolicy
 
 FEE = {"action_type": "ADJUST_MERCHANT_FEE"}
 REVERSE = {"action_type": "REVERSE_PAYOUT"}

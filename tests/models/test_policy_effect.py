@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from policy_samples import NOW, REGISTRY, a_policy, facts, some_rules
 
-from molam.approvals import cells
-from molam.approvals.policy_effect import is_tightening
-from molam.approvals.rules import Rules, is_tighter
-from molam.approvals.selection import StoredPolicy, select
+from molam.approvals.policy import cells
+from molam.approvals.policy.effect import is_tightening
+from molam.approvals.policy.rules import Rules, is_tighter
+from molam.approvals.policy.selection import StoredPolicy, select
 
 FEE = {"action_type": "ADJUST_MERCHANT_FEE"}
 DAY = timedelta(days=1)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from molam.approvals import lint, operands, rules
-from molam.approvals.criteria import compile_criteria, criteria_json
-from molam.approvals.policy_document import document_of, read_draft
-from molam.approvals.policy_templates import TEMPLATES, Template
+from molam.approvals.policy import lint, operands, rules
+from molam.approvals.policy.criteria import compile_criteria, criteria_json
+from molam.approvals.policy.document import document_of, read_draft
+from molam.approvals.policy.templates import TEMPLATES, Template
 from molam.entrypoints.registry import registry
 from molam.kernel.canonical import parse
 from molam.platform.web.l10n import LANGUAGES

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molam.approvals.decision import Elector
-from molam.approvals.quorum import (
+from molam.approvals.policy.decision import Elector
+from molam.approvals.policy.quorum import (
     AllOf,
     AnyOf,
     Percentage,
@@ -28,7 +28,7 @@ from molam.approvals.quorum import (
     users_in,
     widened,
 )
-from molam.approvals.quorum_tree import leaves
+from molam.approvals.policy.quorum_tree import leaves
 from molam.kernel.canonical import parse
 
 FIN, OPS = frozenset({"finance_ops"}), frozenset({"ops_admin"})

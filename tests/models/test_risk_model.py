@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import NOW
-from molam.approvals.quorum import Role
-from molam.approvals.risk_links import (
+from molam.approvals.policy.quorum import Role
+from molam.approvals.risk.links import (
     Links,
     MissingToken,
     TokenNotFound,
     approval_named_in,
 )
-from molam.approvals.risk_model import (
+from molam.approvals.risk.model import (
     NoPolicy,
     PayloadRefused,
     Pool,

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_samples import QUORUM, some_rules
 
-from molam.approvals.decision import Ballot, Elector, decide
-from molam.approvals.durations import Duration
-from molam.approvals.quorum import AllOf, AnyOf, PolicyMalformed, Role, Stages, Users
-from molam.approvals.rules import (
+from molam.approvals.policy.decision import Ballot, Elector, decide
+from molam.approvals.policy.durations import Duration
+from molam.approvals.policy.quorum import AllOf, AnyOf, PolicyMalformed, Role, Stages, Users
+from molam.approvals.policy.rules import (
     DEFAULT,
     Escalation,
     Rules,

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_samples import NOW, a_policy, facts, some_rules
 
-from molam.approvals import selection
-from molam.approvals.quorum import Role
-from molam.approvals.rules import DEFAULT, Rules, is_tighter, normalised, strictest
-from molam.approvals.selection import StoredPolicy, replay, replayed, select
+from molam.approvals.policy import selection
+from molam.approvals.policy.quorum import Role
+from molam.approvals.policy.rules import DEFAULT, Rules, is_tighter, normalised, strictest
+from molam.approvals.policy.selection import StoredPolicy, replay, replayed, select
 
 FEE = {"action_type": "ADJUST_MERCHANT_FEE"}
 HIGH = FEE | {"params.fee_percentage": {"$gte": 3}}

@@ -11,7 +11,7 @@ import pytest
 
 import builders
 from approving import CREATOR, WHY, Ops, role_policy, signed_in, together
-from molam.approvals import commands, history_store, store
+from molam.approvals import commands, store
 from molam.approvals.engine import Engine
 from molam.approvals.intents import PlanRefused
 from molam.approvals.lifecycle import TransitionRefused
@@ -27,8 +27,9 @@ from molam.approvals.model import (
     TwinOpen,
     Unsatisfiable,
 )
-from molam.approvals.quorum import PolicyMalformed
-from molam.approvals.rules import is_tighter
+from molam.approvals.policy import history_store
+from molam.approvals.policy.quorum import PolicyMalformed
+from molam.approvals.policy.rules import is_tighter
 from molam.entrypoints.registry import registry
 from molam.kernel.refusals import Refusal
 from molam.platform.actions import ParamsRefused, UnknownActionType

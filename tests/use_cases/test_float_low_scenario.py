@@ -45,9 +45,7 @@ async def test_a_low_float_is_topped_up_after_two_finance_votes(
         "approve",
         "Reviewed float levels, approve top-up",
     )
-    second = await engine.vote_on_action(
-        action["id"], "finance-user-2", ["finance_ops"], "approve"
-    )
+    second = await engine.vote_on_action(action["id"], "finance-user-2", ["finance_ops"], "approve")
     done = await engine.execute_action(action["id"], "ops-admin-1")
     audit = await engine.get_audit_trail(action["id"])
 

@@ -9,16 +9,20 @@ from uuid import UUID
 import pytest
 
 import builders
-from molam.approvals import model, policies, policy_book, policy_effect, policy_store
-from molam.approvals.criteria import CriteriaMalformed
+from molam.approvals import model
 from molam.approvals.engine import Engine
 from molam.approvals.model import Actor, Auth, NotEligible, StaleVersion
-from molam.approvals.policies import Changed, PolicyAbsent, PolicyNameTaken, PolicyRefused
-from molam.approvals.policy_document import read_draft
-from molam.approvals.policy_trials import backtest, past_facts, simulate
-from molam.approvals.quorum import PolicyMalformed
+from molam.approvals.policy import book as policy_book
+from molam.approvals.policy import effect as policy_effect
+from molam.approvals.policy import policies
+from molam.approvals.policy import store as policy_store
+from molam.approvals.policy.criteria import CriteriaMalformed
+from molam.approvals.policy.document import read_draft
+from molam.approvals.policy.policies import Changed, PolicyAbsent, PolicyNameTaken, PolicyRefused
+from molam.approvals.policy.quorum import PolicyMalformed
+from molam.approvals.policy.selection import META, select
+from molam.approvals.policy.trials import backtest, past_facts, simulate
 from molam.approvals.runtime import Runtime
-from molam.approvals.selection import META, select
 from molam.approvals.store import PolicyRow
 from molam.entrypoints.registry import registry
 from molam.platform.actions import PreconditionChanged

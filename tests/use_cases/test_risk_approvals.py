@@ -24,12 +24,12 @@ from molam.approvals.model import (
     Unsatisfiable,
     VoteRequest,
 )
-from molam.approvals.risk_commands import Desk, create
-from molam.approvals.risk_decisions import Decided, consume, override
-from molam.approvals.risk_evidence import Evidence, upload
-from molam.approvals.risk_jobs import tell_outcomes
-from molam.approvals.risk_links import TokenExpired, TokenNotFound, TokenUsed
-from molam.approvals.risk_model import (
+from molam.approvals.risk.commands import Desk, create
+from molam.approvals.risk.decisions import Decided, consume, override
+from molam.approvals.risk.evidence import Evidence, upload
+from molam.approvals.risk.jobs import tell_outcomes
+from molam.approvals.risk.links import TokenExpired, TokenNotFound, TokenUsed
+from molam.approvals.risk.model import (
     AlreadyVoted,
     ApprovalDecided,
     ApprovalExpired,
@@ -37,7 +37,7 @@ from molam.approvals.risk_model import (
     EvidenceRequired,
     PayloadRefused,
 )
-from molam.approvals.risk_queries import detail, view_of_link
+from molam.approvals.risk.queries import detail, view_of_link
 from molam.kernel.clock import SystemClock
 from molam.platform.actions import PreconditionChanged
 from molam.platform.auth import AAL2

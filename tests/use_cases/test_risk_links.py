@@ -14,13 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import builders
-from molam.approvals import risk_decisions, risk_notices
-from molam.approvals import risk_proof_store as proofs
 from molam.approvals.model import Actor
-from molam.approvals.risk_commands import Desk
-from molam.approvals.risk_decisions import Decided, consume
-from molam.approvals.risk_evidence import Evidence
-from molam.approvals.risk_queries import detail
+from molam.approvals.risk import decisions as risk_decisions
+from molam.approvals.risk import notices as risk_notices
+from molam.approvals.risk import proof_store as proofs
+from molam.approvals.risk.commands import Desk
+from molam.approvals.risk.decisions import Decided, consume
+from molam.approvals.risk.evidence import Evidence
+from molam.approvals.risk.queries import detail
 from molam.kernel.clock import SystemClock
 from molam.kernel.refusals import Refusal
 from molam.notices import commands as notices

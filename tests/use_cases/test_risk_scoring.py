@@ -13,11 +13,11 @@ import pytest
 
 import builders
 from molam.approvals.model import Actor
-from molam.approvals.risk_commands import Desk, weigh
-from molam.approvals.risk_decisions import override
-from molam.approvals.risk_jobs import tell_outcomes
-from molam.approvals.risk_model import ApprovalNotReady
-from molam.approvals.risk_queries import detail
+from molam.approvals.risk.commands import Desk, weigh
+from molam.approvals.risk.decisions import override
+from molam.approvals.risk.jobs import tell_outcomes
+from molam.approvals.risk.model import ApprovalNotReady
+from molam.approvals.risk.queries import detail
 from molam.kernel import canonical
 from molam.kernel.clock import SystemClock
 from molam.platform.db import Database

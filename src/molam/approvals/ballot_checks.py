@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from molam.approvals.decision import Elector, can_vote
 from molam.approvals.locked import LockedAction, view_hashes
 from molam.approvals.model import (
     REASON_LENGTH_MIN,
@@ -17,7 +16,8 @@ from molam.approvals.model import (
     StaleView,
     VoteRequest,
 )
-from molam.approvals.rules import at_level
+from molam.approvals.policy.decision import Elector, can_vote
+from molam.approvals.policy.rules import at_level
 from molam.approvals.store import ActionRow, StandingRow
 from molam.kernel.clock import Instant
 from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, require_proof

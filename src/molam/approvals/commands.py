@@ -20,7 +20,7 @@ from molam.approvals.model import (
     SameHands,
     TwinOpen,
 )
-from molam.approvals.policy_book import PolicyBook
+from molam.approvals.policy.book import PolicyBook
 from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow
 from molam.approvals.timing import settle

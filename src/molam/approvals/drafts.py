@@ -10,14 +10,15 @@ from uuid import UUID
 
 import msgspec
 
-from molam.approvals import binding, durations, store
-from molam.approvals.decision import Elector, Missing, decide
+from molam.approvals import binding, store
 from molam.approvals.electorate import electorate, people_named, roles_asked
 from molam.approvals.intents import Intent, facts_of, plan_json
 from molam.approvals.model import ActionAbsent, Actor, FieldsRefused, NewAction, Unsatisfiable
-from molam.approvals.policy_book import PolicyBook
-from molam.approvals.quorum import pin, quorum_json
-from molam.approvals.rules import Rules, at_level, levels, rules_json, tightened
+from molam.approvals.policy import durations
+from molam.approvals.policy.book import PolicyBook
+from molam.approvals.policy.decision import Elector, Missing, decide
+from molam.approvals.policy.quorum import pin, quorum_json
+from molam.approvals.policy.rules import Rules, at_level, levels, rules_json, tightened
 from molam.approvals.store import StandingRow
 from molam.approvals.timing import deadline, next_escalation
 from molam.audit import chain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from molam.approvals.decision import Ballot, Elector
-from molam.approvals.quorum import roles_in, users_in
-from molam.approvals.rules import Rules
+from molam.approvals.policy.decision import Ballot, Elector
+from molam.approvals.policy.quorum import roles_in, users_in
+from molam.approvals.policy.rules import Rules
 from molam.approvals.store import StandingRow
 
 

@@ -36,7 +36,7 @@ from molam.approvals.model import (
 )
 from molam.approvals.passkey_votes import proved_actor
 from molam.approvals.passkeys import PasskeyRefused
-from molam.approvals.quorum import PolicyMalformed
+from molam.approvals.policy.quorum import PolicyMalformed
 from molam.approvals.requests import actor_of, check_askable, new_action, runtime_of
 from molam.approvals.wire import (
     ActionBody,

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from molam.approvals import commands, execution, policies, queries, sweeps, views, voting
+from molam.approvals import commands, execution, queries, sweeps, views, voting
 from molam.approvals.drafts import check_bounds, read_id
 from molam.approvals.model import Actor, FieldsRefused, NewAction, VoteRequest, parsed
-from molam.approvals.policy_book import PolicyBook
-from molam.approvals.policy_wire import policy_json
+from molam.approvals.policy import policies
+from molam.approvals.policy.book import PolicyBook
+from molam.approvals.policy.wire import policy_json
 from molam.approvals.runtime import Runtime
 from molam.audit.queries import entries_of_action
 from molam.platform.actions import Registry

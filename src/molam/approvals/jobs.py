@@ -7,7 +7,7 @@ import socket
 import structlog
 
 from molam.approvals import aftermath, sweeps
-from molam.approvals.policy_book import PolicyBook
+from molam.approvals.policy.book import PolicyBook
 from molam.approvals.runtime import Runtime
 from molam.platform.actions import Registry
 from molam.platform.db import Database

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from molam.approvals import binding, lifecycle, store
-from molam.approvals.decision import Ballot, Elector, Verdict, decide
 from molam.approvals.electorate import ballots_of, electorate
 from molam.approvals.model import ActionAbsent, Actor
-from molam.approvals.rules import Rules, at_level, read_rules
+from molam.approvals.policy.decision import Ballot, Elector, Verdict, decide
+from molam.approvals.policy.rules import Rules, at_level, read_rules
 from molam.approvals.store import ActionRow, StandingRow
 from molam.audit import chain
 from molam.audit.commands import append

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from molam.approvals import attempt_store, binding, list_store, store
 from molam.approvals.abilities import abilities
-from molam.approvals.decision import Missing, completions
 from molam.approvals.list_store import AttemptRow, CommentRow, VoteRow
 from molam.approvals.locked import LockedAction, rules_of, standing_of, view_hash_of
 from molam.approvals.model import ActionAbsent, Actor
-from molam.approvals.rules import at_level, sentence
+from molam.approvals.policy.decision import Missing, completions
+from molam.approvals.policy.rules import at_level, sentence
 from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.tightening import tighten

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from molam.approvals.policy_book import PolicyBook
+from molam.approvals.policy.book import PolicyBook
 from molam.platform.actions import Registry
 from molam.platform.db import Database
 

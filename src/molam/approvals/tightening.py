@@ -8,9 +8,9 @@ from molam.approvals import binding
 from molam.approvals.electorate import electorate, people_named, roles_asked
 from molam.approvals.intents import facts_of
 from molam.approvals.locked import LockedAction, standing_of
-from molam.approvals.policy_book import PolicyBook
-from molam.approvals.quorum import pin
-from molam.approvals.rules import Rules, at_level, levels, strictest
+from molam.approvals.policy.book import PolicyBook
+from molam.approvals.policy.quorum import pin
+from molam.approvals.policy.rules import Rules, at_level, levels, strictest
 from molam.approvals.store import ActionRow, StandingRow
 from molam.platform.db import Tx
 

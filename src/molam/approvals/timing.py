@@ -5,11 +5,11 @@ from __future__ import annotations
 import structlog
 from prometheus_client import Counter
 
-from molam.approvals import durations
 from molam.approvals.lifecycle import State
 from molam.approvals.locked import LockedAction
 from molam.approvals.model import Actor
-from molam.approvals.rules import Escalation, Rules, levels
+from molam.approvals.policy import durations
+from molam.approvals.policy.rules import Escalation, Rules, levels
 from molam.approvals.store import StandingRow
 from molam.kernel.clock import Instant
 

@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from molam.approvals import binding
-from molam.approvals.decision import Missing
 from molam.approvals.list_store import CommentRow, VoteRow
 from molam.approvals.locked import view_hash_of
 from molam.approvals.model import Executed
+from molam.approvals.policy.decision import Missing
 from molam.approvals.queries import ActionPage, Counted
 from molam.approvals.store import ActionRow
 from molam.kernel.shown import masked

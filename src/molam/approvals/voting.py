@@ -10,9 +10,8 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from molam.approvals import ballot_checks, durations, notify, vote_store
+from molam.approvals import ballot_checks, notify, vote_store
 from molam.approvals.claims import params_of
-from molam.approvals.decision import Elector
 from molam.approvals.lifecycle import State
 from molam.approvals.locked import LockedAction, lock, standing_of
 from molam.approvals.model import (
@@ -24,6 +23,8 @@ from molam.approvals.model import (
     NoVote,
     VoteRequest,
 )
+from molam.approvals.policy import durations
+from molam.approvals.policy.decision import Elector
 from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.tightening import tighten

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 
-from molam.approvals.risk_commands import Desk
-from molam.approvals.risk_links import Links
-from molam.approvals.risk_scoring import Scorer
+from molam.approvals.risk.commands import Desk
+from molam.approvals.risk.links import Links
+from molam.approvals.risk.scoring import Scorer
 from molam.approvals.runtime import Runtime
 from molam.entrypoints.keys import approval_token_key, sira_signing_key
 from molam.kernel.clock import SystemClock

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from molam.approvals import freeze_actions, risk_actions
-from molam.approvals.policy_actions import with_policy_changes
+from molam.approvals import freeze_actions
+from molam.approvals.policy.actions import with_policy_changes
+from molam.approvals.risk import actions as risk_actions
 from molam.ledger import actions as ledger
 from molam.platform.actions import Registry
 from molam.platform.events import actions as events

@@ -12,16 +12,16 @@ from molam.approvals import (
     aftermath_endpoints,
     delegation_endpoints,
     endpoints,
-    evidence_endpoints,
     figures_endpoints,
     freeze_endpoints,
     passkey_endpoints,
-    policy_endpoints,
-    risk_endpoints,
-    risk_pages,
 )
 from molam.approvals.passkeys import Party
-from molam.approvals.policy_book import PolicyBook
+from molam.approvals.policy import endpoints as policy_endpoints
+from molam.approvals.policy.book import PolicyBook
+from molam.approvals.risk import endpoints as risk_endpoints
+from molam.approvals.risk import evidence_endpoints
+from molam.approvals.risk import pages as risk_pages
 from molam.approvals.runtime import Runtime
 from molam.audit import endpoints as audit
 from molam.entrypoints.desk import desk_of, worker_name

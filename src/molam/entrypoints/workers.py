@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 
 from molam.approvals import jobs as approvals_jobs
-from molam.approvals import risk_jobs, risk_notices
-from molam.approvals.policy_book import PolicyBook
+from molam.approvals.policy.book import PolicyBook
+from molam.approvals.risk import jobs as risk_jobs
+from molam.approvals.risk import notices as risk_notices
 from molam.approvals.runtime import Runtime
 from molam.audit import jobs as audit_jobs
 from molam.audit.signing import load_signer

@@ -15,14 +15,15 @@ from uuid import UUID
 
 from starlette.datastructures import State
 
-from molam.approvals import ballot_checks, criteria, queries
-from molam.approvals.decision import Missing
+from molam.approvals import ballot_checks, queries
 from molam.approvals.electorate import people_named, roles_asked
 from molam.approvals.list_store import CommentRow, VoteRow
 from molam.approvals.locked import rules_of
 from molam.approvals.model import Actor
-from molam.approvals.quorum import Stages
-from molam.approvals.rules import at_level
+from molam.approvals.policy import criteria
+from molam.approvals.policy.decision import Missing
+from molam.approvals.policy.quorum import Stages
+from molam.approvals.policy.rules import at_level
 from molam.approvals.store import ActionRow
 from molam.kernel.clock import Instant
 from molam.kernel.digests import check_words

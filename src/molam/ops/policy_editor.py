@@ -14,10 +14,10 @@ from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from molam.approvals import criteria, policies, rule_words
-from molam.approvals.policy_document import document_of, document_of_row, read_draft
-from molam.approvals.policy_templates import TEMPLATES, Template
-from molam.approvals.policy_trials import Backtest, backtest
+from molam.approvals.policy import criteria, policies, rule_words
+from molam.approvals.policy.document import document_of, document_of_row, read_draft
+from molam.approvals.policy.templates import TEMPLATES, Template
+from molam.approvals.policy.trials import Backtest, backtest
 from molam.kernel import canonical
 from molam.kernel.ids import uuid7
 from molam.kernel.refusals import Kind, Refusal

@@ -14,9 +14,9 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molam.approvals import criteria, rule_words
-from molam.approvals.policies import PolicyAbsent
-from molam.approvals.rules import read_rules
+from molam.approvals.policy import criteria, rule_words
+from molam.approvals.policy.policies import PolicyAbsent
+from molam.approvals.policy.rules import read_rules
 from molam.kernel.refusals import Refusal
 from molam.ops import permissions, policy_store, statistics_store
 from molam.ops.shell import framed, may, said

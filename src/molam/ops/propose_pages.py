@@ -12,11 +12,12 @@ from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from molam.approvals import commands, rule_words
+from molam.approvals import commands
 from molam.approvals.drafts import Asked, Draft, draft_of
 from molam.approvals.intents import intent_of, plan_json, rehearse
 from molam.approvals.model import Actor, Auth, NewAction, Unsatisfiable
-from molam.approvals.rules import read_rules
+from molam.approvals.policy import rule_words
+from molam.approvals.policy.rules import read_rules
 from molam.kernel.currency import CURRENCIES, Currency
 from molam.kernel.refusals import Kind, Refusal
 from molam.ops import forms, permissions

@@ -16,9 +16,9 @@ from starlette.responses import RedirectResponse, Response
 from molam.approvals import queries
 from molam.approvals.electorate import people_named, roles_asked
 from molam.approvals.locked import rules_of
+from molam.approvals.policy.quorum import Stages
+from molam.approvals.policy.rules import at_level
 from molam.approvals.queries import Tab
-from molam.approvals.quorum import Stages
-from molam.approvals.rules import at_level
 from molam.approvals.store import ActionRow
 from molam.kernel.clock import Instant
 from molam.ops import permissions, store

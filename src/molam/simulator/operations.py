@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from molam.approvals.engine import Engine
-from molam.approvals.policies import PolicyNameTaken, PolicyRefused
-from molam.approvals.policy_templates import TEMPLATES
+from molam.approvals.policy.policies import PolicyNameTaken, PolicyRefused
+from molam.approvals.policy.templates import TEMPLATES
 from molam.kernel.refusals import Refusal
 
 

@@ -1,0 +1,1 @@
+"""Which rules decide an action: the policy language, and policies themselves."""

@@ -1,0 +1,1 @@
+"""Approvals that other modules ask for, weighed by SIRA; one more kind of action."""
