@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +17,7 @@ import pytest
 
 import builders
 from audit_records import assert_audited
-from molam.approvals import binding, sweeps
+from molam.approvals import binding, execution, sweeps
 from molam.approvals.engine import Engine
 from molam.platform.db import Database
 
@@ -145,16 +144,18 @@ async def test_a_kill_has_no_second_effect(dsn: str, db: Database, engine: Engin
     assert await assert_audited(db) == len(ids)
 
 
-async def test_what_is_repeated_blindly_happens_twice(dsn: str, db: Database, engine: Engine):
+async def test_what_is_repeated_blindly_happens_twice(
+    dsn: str, db: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
     """The control: the same kill, and a recovery that takes every type for repeatable."""
     id_ = await approved(engine, "PAY_BLIND")
     async with a_worker(dsn, "after effect", id_) as worker:
         worker.kill()
         await worker.wait()
 
-    with patch.object(sweeps, "_find_out", sweeps.execution.run):
-        await run_out(db)
-        await sweeps.recover(engine.runtime)
+    monkeypatch.setattr(sweeps, "_find_out", execution.run)
+    await run_out(db)
+    await sweeps.recover(engine.runtime)
 
     assert await paid(db, await row_of(db, id_)) == 2
 
@@ -168,7 +169,8 @@ async def _paused_past_its_lease(
         worker.send_signal(signal.SIGSTOP)
         await run_out(db)
         # It is taken over, and its successor has not yet found anything out.
-        with patch.object(sweeps, "_find_out", _nothing_yet):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sweeps, "_find_out", _nothing_yet)
             assert await sweeps.recover(engine.runtime) == 1
         worker.send_signal(signal.SIGCONT)
         said = await _heard(worker)

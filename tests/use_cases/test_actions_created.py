@@ -132,6 +132,20 @@ async def test_a_new_version_replaces_the_first_and_takes_no_votes_along(ops: Op
     assert await ops.told("action_cancelled") == [CREATOR]
 
 
+async def test_a_new_version_asked_for_twice_at_once_is_made_once(ops: Ops):
+    first = await ops.ask()
+
+    answers = await together(
+        *(
+            ops.create(params={"by": 2}, supersedes=str(first), idempotency_key="new")
+            for _ in range(6)
+        )
+    )
+
+    assert len({each.row.id for each in answers}) == 1
+    assert sum(each.is_new for each in answers) == 1
+
+
 async def test_a_new_version_is_for_whoever_asked_or_an_ops_admin(ops: Ops):
     first = await ops.ask()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from molam.approvals.claims import Claim, NoLongerApproved, StaleIntent
 from molam.approvals.execution import Ending
 from molam.approvals.lifecycle import TransitionRefused
 from molam.approvals.model import Actor, SameHands, VoteRequest
-from molam.platform.actions import Outcome
+from molam.platform.actions import Outcome, Registry
 from molam.platform.db import Query
 from molam.platform.db.transaction import assert_no_transaction
 
@@ -319,6 +320,39 @@ async def test_a_worker_killed_after_its_claim_is_replaced(
     assert len(ops.psp.keys) == calls
     assert max(ops.psp.effects.values(), default=0) <= 1
     assert await ops.value() == (1 if type_ == "COUNT" else 0)
+
+
+async def test_an_attempt_of_a_type_that_is_gone_is_left_to_people_and_keeps_nobody_waiting(
+    ops: Ops,
+):
+    gone, known = await ops.approved("CALL_NATIVE"), await ops.approved("COUNT")
+    for id_ in (gone, known):
+        await _claim(ops, id_)
+    await ops.later(known, seconds=31)
+    await ops.later(gone, seconds=62)
+    left = Registry([each for each in ops.runtime.registry if each.name != "CALL_NATIVE"])
+
+    assert await sweeps.recover(replace(ops.runtime, registry=left)) == 2
+
+    row = await ops.row(gone)
+    assert (row.state, row.error_code) == ("execution_unknown", "unknown-action-type")
+    assert await _attempts(ops, gone) == ["lost"]
+    assert await ops.state(known) == "executed"
+    assert "ops-admin-1" in await ops.told("execution_unknown")
+
+
+async def test_what_a_type_that_is_gone_should_verify_keeps_nobody_waiting(ops: Ops):
+    for type_ in ("COUNT_VERIFIED", "COUNT"):
+        await ops.execute(await ops.approved(type_))
+    [verified] = await ops.sql("select id from approvals.ops_actions where verify_at is not null")
+    await ops.later(verified[0], hours=24)
+    left = Registry([each for each in ops.runtime.registry if each.name != "COUNT_VERIFIED"])
+
+    without = await sweeps.verify(replace(ops.runtime, registry=left))
+    again = await sweeps.verify(ops.runtime)
+
+    assert without == {"verified": 0, "ineffective": 0}
+    assert sum(again.values()) == 1
 
 
 async def test_a_probe_without_an_answer_leaves_it_unknown(ops: Ops):

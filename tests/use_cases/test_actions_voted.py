@@ -385,6 +385,17 @@ async def test_abstentions_block_until_somebody_changes_their_mind(ops: Ops):
     assert blocked.row.reason == "abstentions"
 
 
+async def test_of_a_blocked_action_a_programs_request_administrators_hear(ops: Ops):
+    id_ = await ops.ask(by=Actor("sira-system", kind="service"))
+    await ops.vote(id_, "ops-admin-1", "abstain")
+    await ops.vote(id_, "ops-admin-2", "abstain")
+
+    told = await ops.told("action_blocked")
+
+    assert await ops.state(id_) == "blocked"
+    assert {"ops-admin-1", "ops-admin-2", "ops-admin-3"} <= set(told)
+
+
 async def test_two_of_three_is_two_thirds_and_not_sixty_seven_hundredths(ops: Ops):
     states = {}
     for ratio in ("2/3", "0.67", "0.6667"):

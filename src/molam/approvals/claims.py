@@ -23,6 +23,7 @@ from molam.approvals.model import (
     NotYet,
     SameHands,
 )
+from molam.approvals.policy.rules import levels
 from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.tightening import intent_document, tighten
@@ -182,11 +183,15 @@ async def _send_back(tx: Tx, action: LockedAction, standing: StandingRow) -> Non
     """Give an approved action back to its voters, who keep their votes."""
     verdict = action.decide(standing)
     as_long_again = standing.now + (action.row.expires_at - action.row.created_at)
+    expires_at = max(action.row.expires_at, as_long_again)
+    may_escalate = action.row.level < len(levels(action.rules))
     action.move("send_back")
     action.change(
         decided_at=None,
         execution_deadline=None,
-        expires_at=max(action.row.expires_at, as_long_again),
+        expires_at=expires_at,
+        # Those who were asked may have left; when this time is over, others join.
+        escalates_at=expires_at if may_escalate else None,
         next_attempt_at=None,
     )
     action.record(

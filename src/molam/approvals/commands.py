@@ -124,7 +124,11 @@ async def _store(
     draft = await draft_of(tx, book, request, actor, asked=asked, ruling=ruling)
     older = None
     if request.supersedes is not None:
-        older = await _supersede(tx, read_id(request.supersedes), actor, draft)
+        [older] = await lock(tx, read_id(request.supersedes))
+        first = await _first(tx, request, draft, asked)
+        if first is not None:
+            return Created(first, is_new=False)
+        await _supersede(tx, older, actor, draft)
     for _ in range(2):
         if await tx.one(store.INSERT_ACTION, **draft.values):
             break
@@ -149,6 +153,18 @@ async def _store(
     assert row is not None
     await notify.action_waiting(tx, row, [each.id for each in draft.electors])
     return Created(row, is_new=True)
+
+
+async def _first(tx: Tx, request: NewAction, draft: Draft, asked: Asked) -> ActionRow | None:
+    """Find what the same request made while it waited for the action it replaces."""
+    existing = await tx.one(
+        store.FIND_BY_KEY_OR_TWIN,
+        idempotency_key=request.idempotency_key,
+        twin=draft.values["twin"],
+    )
+    if existing is None or not _is_replay(existing, request, asked.request_hash):
+        return None
+    return existing
 
 
 def _is_replay(existing: ActionRow, request: NewAction, asked: bytes) -> bool:
@@ -196,7 +212,7 @@ def _check_origin(request: NewAction, actor: Actor) -> None:
         raise OriginRefused("People ask with the origin ops_ui or module.", origin=request.origin)
 
 
-async def _supersede(tx: Tx, older_id: UUID, actor: Actor, draft: Draft) -> LockedAction:
+async def _supersede(tx: Tx, older: LockedAction, actor: Actor, draft: Draft) -> None:
     """
     End the action that a new version replaces; its votes do not carry over.
 
@@ -204,14 +220,12 @@ async def _supersede(tx: Tx, older_id: UUID, actor: Actor, draft: Draft) -> Lock
         SameHands: somebody else asked for it.
         TransitionRefused: it has ended, or is being carried out.
     """
-    [older] = await lock(tx, older_id)
     check_owner(older, actor)
     settle(older, await standing_of(tx, older, actor.id))
     older.move("supersede", reason="superseded")
     older.record("action.superseded", actor, draft.at, by=str(draft.id))
     # Saved at once, so that the new version is no twin of it; the link follows.
     await older.save(tx, draft.at)
-    return older
 
 
 def check_owner(action: LockedAction, actor: Actor) -> None:

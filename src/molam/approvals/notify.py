@@ -19,6 +19,7 @@ _AFTER_VOTE = {
     "rejected": Kind.ACTION_REJECTED,
     "blocked": Kind.ACTION_BLOCKED,
 }
+_UNBLOCKERS = ["ops_admin"]
 _ENDED = {
     "executed": Kind.ACTION_EXECUTED,
     "failed": Kind.ACTION_FAILED,
@@ -48,11 +49,19 @@ async def action_sent_back(tx: Tx, row: ActionRow, people: Sequence[str]) -> Non
 
 
 async def after_vote(tx: Tx, before: ActionRow, after: ActionRow) -> None:
-    """Tell whoever asked for the action that it is decided, or cannot be."""
+    """
+    Tell whoever asked for the action that it is decided, or cannot be.
+
+    Of one that cannot be, the operations' administrators hear as well: they may cancel
+    it or see to more voters, and a program may have asked.
+    """
     kind = _AFTER_VOTE.get(after.state)
     if kind is None or after.state == before.state:
         return
-    await _tell(tx, after, kind, [after.created_by], key=f"{after.state}-{after.version}")
+    people = {after.created_by}
+    if kind is Kind.ACTION_BLOCKED:
+        people |= {each.person_id for each in await tenancy.electors_of(tx, _UNBLOCKERS)}
+    await _tell(tx, after, kind, sorted(people), key=f"{after.state}-{after.version}")
     if after.state != "blocked":
         await notices.settle(tx, str(after.id))
 

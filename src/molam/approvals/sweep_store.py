@@ -80,6 +80,7 @@ class UnverifiedRow:
     params: dict[str, Any]
 
 
+# A type that has left the registry must not keep others waiting.
 LIST_UNVERIFIED = Query(
     """
     /* approvals.list_unverified */
@@ -87,6 +88,7 @@ LIST_UNVERIFIED = Query(
       from approvals.ops_actions
      where state = 'executed'
        and verify_at <= clock_timestamp()
+       and action_type = any(:known)
      order by verify_at
      limit :limit
     """,

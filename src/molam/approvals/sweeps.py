@@ -21,9 +21,11 @@ from molam.approvals.model import (
     ExecutionFrozen,
 )
 from molam.approvals.runtime import Runtime
+from molam.approvals.store import ActionRow, StandingRow
 from molam.approvals.timing import SYSTEM, settle
 from molam.approvals.voting import conclude
 from molam.kernel.refusals import Outage, Refusal
+from molam.platform.actions import Registry, UnknownActionType
 from molam.platform.db import Tx
 from molam.platform.db.transaction import Query
 
@@ -51,6 +53,7 @@ async def escalate_expired(runtime: Runtime) -> Mapping[str, int]:
                 conclude(action, standing)
             await action.save(tx, standing.now)
             await notify.action_escalated(tx, action, standing)
+            await notify.after_vote(tx, action.found, action.row)
             if action.row.level > action.found.level:
                 counts["escalated"] += 1
             if action.row.state == State.EXPIRED:
@@ -99,11 +102,13 @@ async def recover(runtime: Runtime) -> int:
                 return count
             claim = await _take_over(tx, runtime, action)
         count += 1
-        await _find_out(runtime, claim)
+        if claim is not None:
+            await _find_out(runtime, claim)
     return count
 
 
-async def _take_over(tx: Tx, runtime: Runtime, action: LockedAction) -> Claim:
+async def _take_over(tx: Tx, runtime: Runtime, action: LockedAction) -> Claim | None:
+    """Claim an abandoned attempt anew; None where nothing here could find out about it."""
     row = action.row
     executor = Actor(row.executed_by or SYSTEM_EXECUTOR, kind="system")
     standing = await standing_of(tx, action, executor.id)
@@ -114,6 +119,9 @@ async def _take_over(tx: Tx, runtime: Runtime, action: LockedAction) -> Claim:
         outcome="lost",
         error="the worker was not heard of",
     )
+    if not _is_known(runtime.registry, row):
+        await _leave_to_people(tx, action, standing)
+        return None
     action.change(fence=row.fence + 1, lease_owner=runtime.worker, lease_until=standing.now + LEASE)
     action.record(
         "execution.taken_over", SYSTEM, standing.now, fence=row.fence + 1, worker=row.lease_owner
@@ -128,6 +136,28 @@ async def _take_over(tx: Tx, runtime: Runtime, action: LockedAction) -> Claim:
     )
     await action.save(tx, standing.now)
     return claims.claim_of(runtime, action, executor, standing)
+
+
+def _is_known(registry: Registry, row: ActionRow) -> bool:
+    """Whether the type that was begun is still known, in the shape its params were stored in."""
+    return row.action_type in registry and registry.find(row.action_type).schema == row.schema
+
+
+async def _leave_to_people(tx: Tx, action: LockedAction, standing: StandingRow) -> None:
+    """Say that nobody knows what became of an attempt whose type nothing here can ask."""
+    code = UnknownActionType.code
+    action.move("lose", reason=claims.kept_reason(action.row, code))
+    action.change(
+        lease_owner=None,
+        lease_until=None,
+        error_code=code,
+        error_message=f"Nothing here knows {action.row.action_type} any more.",
+        reconciliation=None,
+    )
+    action.record("execution.unknown", SYSTEM, standing.now, fence=action.row.fence, code=code)
+    await action.save(tx, standing.now)
+    await notify.action_ended(tx, action.row)
+    log.error("approvals.execution.unknown", action=str(action.row.id), error=code)
 
 
 async def _find_out(runtime: Runtime, claim: Claim) -> None:
@@ -152,7 +182,8 @@ async def _is_frozen(runtime: Runtime, claim: Claim) -> bool:
 async def verify(runtime: Runtime) -> Mapping[str, int]:
     """Check whether what was carried out had the effect it was for."""
     counts = {"verified": 0, "ineffective": 0}
-    for row in await runtime.db.read(sweep_store.LIST_UNVERIFIED, limit=BATCH):
+    known = [each.name for each in runtime.registry]
+    for row in await runtime.db.read(sweep_store.LIST_UNVERIFIED, known=known, limit=BATCH):
         held = await _verify(runtime, row)
         if held is not None:
             counts["verified" if held else "ineffective"] += 1

@@ -15,7 +15,9 @@ from molam.platform.web import Caller, Permission, Routes
 
 READ_AUDIT = Permission(
     "ops.read_audit",
-    frozenset({"ops_admin", "auditor", "compliance", "cfo", "finance_ops", "pay_admin"}),
+    frozenset(
+        {"ops_admin", "auditor", "compliance", "cfo", "finance_ops", "pay_admin", "super_admin"}
+    ),
 )
 
 routes = Routes()

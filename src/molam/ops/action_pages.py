@@ -27,9 +27,11 @@ from molam.approvals.passkey_wire import read_assertion
 from molam.kernel.refusals import Kind, Refusal
 from molam.ops import permissions
 from molam.ops.detail import Detail, compare, detail_of
+from molam.ops.emergencies import emergency_of
+from molam.ops.evidence import weighed_of
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import Said, framed, said
-from molam.platform.auth.step_up import StepUpRequired
+from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired
 from molam.platform.auth.tokens import AAL2
 from molam.platform.web import Caller, Routes, catalogue
 from molam.platform.web.templating import language_of
@@ -70,7 +72,7 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 )
 async def action(request: Request, caller: Caller, query: ActionQuery) -> Response:
     """Show what would happen, who must agree, and what was said and done so far."""
-    return await _page(request, caller, live=query.live is None, message=said(query.said))
+    return await show(request, caller, live=query.live is None, message=said(query.said))
 
 
 @routes.post(
@@ -84,11 +86,11 @@ async def action(request: Request, caller: Caller, query: ActionQuery) -> Respon
 async def vote(request: Request, caller: Caller, form: Decision) -> Response:
     """Record the caller's vote, and decide the action if that decides it."""
     if form.vote is None:
-        return await _page(request, caller, message=Said("form-refused", "orange"))
+        return await show(request, caller, message=Said("form-refused", "orange"))
     if form.vote == "approve" and form.read is None:
-        detail = await _detail(request, caller)
+        detail = await detail_for(request, caller)
         if detail.friction:
-            return await _page(request, caller, message=said("read-first"), panel="approve")
+            return await show(request, caller, message=said("read-first"), panel="approve")
     return await _decided(request, caller, form, form.vote)
 
 
@@ -118,21 +120,21 @@ async def _decided(
         client_vote_id=f"{form.form_id}/{word}" if form.form_id else None,
         intent_hash=form.intent_hash,
         view_hash=form.view_hash,
-        confirmation=_typed(form.confirmation),
+        confirmation=as_typed(form.confirmation),
     )
     try:
         actor = await proved_actor(
             runtime.db,
             state.passkeys,
             actor_of(caller),
-            _id(request),
+            id_of(request),
             asked=asked,
             passkey=read_assertion(form.passkey) if form.passkey else None,
         )
-        await voting.vote(runtime, _id(request), asked, actor)
+        await voting.vote(runtime, id_of(request), asked, actor)
     except Refusal as refusal:
-        return await _refused(request, caller, form, refusal, panel=word)
-    return _back(request, word if word == "withdrawn" else f"voted-{word}")
+        return await show_refused(request, caller, form, refusal, panel=word)
+    return back(request, word if word == "withdrawn" else f"voted-{word}")
 
 
 @routes.post(
@@ -147,11 +149,11 @@ async def comment(request: Request, caller: Caller, form: Decision) -> Response:
     """Say something about the action; anybody who may see it may."""
     try:
         await voting.comment(
-            request.app.state.db, _id(request), actor_of(caller), text=form.comment
+            request.app.state.db, id_of(request), actor_of(caller), text=form.comment
         )
     except Refusal as refusal:
-        return await _refused(request, caller, form, refusal, panel="comment")
-    return _back(request, "commented")
+        return await show_refused(request, caller, form, refusal, panel="comment")
+    return back(request, "commented")
 
 
 @routes.post(
@@ -164,20 +166,20 @@ async def comment(request: Request, caller: Caller, form: Decision) -> Response:
 )
 async def execute(request: Request, caller: Caller, form: Decision) -> Response:
     """Carry out what was approved, or try again what failed."""
-    detail = await _detail(request, caller)
+    detail = await detail_for(request, caller)
     if detail.can["execute"] is not None:
         # The button of an older page: the engine would say the same, without our words.
         message = Said(detail.can["execute"], "orange")
-        return await _page(request, caller, message=message)
-    typed = _typed(form.confirmation)
+        return await show(request, caller, message=message)
+    typed = as_typed(form.confirmation)
     if detail.line.state != "failed" and detail.typed and typed not in detail.typed.accepted:
-        return await _page(request, caller, message=said("confirmation-wrong"), panel="execute")
+        return await show(request, caller, message=said("confirmation-wrong"), panel="execute")
     try:
-        done = await execution.execute(request.app.state.runtime, _id(request), actor_of(caller))
+        done = await execution.execute(request.app.state.runtime, id_of(request), actor_of(caller))
     except Refusal as refusal:
-        return await _refused(request, caller, form, refusal, panel="execute")
+        return await show_refused(request, caller, form, refusal, panel="execute")
     words = {"executed": "executed", "verified": "executed", "execution_unknown": "outcome-unknown"}
-    return _back(request, words.get(done.state, "failed"))
+    return back(request, words.get(done.state, "failed"))
 
 
 @routes.post(
@@ -191,14 +193,14 @@ async def execute(request: Request, caller: Caller, form: Decision) -> Response:
 async def cancel(request: Request, caller: Caller, form: Decision) -> Response:
     """End the action before anything happens."""
     if len(form.comment.strip()) < REASON_LENGTH_MIN:
-        return await _page(request, caller, message=said("reason-short"), panel="cancel")
+        return await show(request, caller, message=said("reason-short"), panel="cancel")
     try:
         await commands.cancel(
-            request.app.state.db, _id(request), actor_of(caller), reason=form.comment.strip()
+            request.app.state.db, id_of(request), actor_of(caller), reason=form.comment.strip()
         )
     except Refusal as refusal:
-        return await _refused(request, caller, form, refusal, panel="cancel")
-    return _back(request, "cancelled")
+        return await show_refused(request, caller, form, refusal, panel="cancel")
+    return back(request, "cancelled")
 
 
 @routes.post(
@@ -212,18 +214,18 @@ async def cancel(request: Request, caller: Caller, form: Decision) -> Response:
 async def reconcile(request: Request, caller: Caller, form: Decision) -> Response:
     """Say whether an execution whose answer was lost had its effect."""
     if form.outcome is None:
-        return await _page(request, caller, message=Said("form-refused", "orange"))
+        return await show(request, caller, message=Said("form-refused", "orange"))
     try:
         await aftermath.reconcile(
             request.app.state.db,
-            _id(request),
+            id_of(request),
             actor_of(caller),
             executed=form.outcome == "executed",
             evidence=form.comment,
         )
     except Refusal as refusal:
-        return await _refused(request, caller, form, refusal, panel="reconcile")
-    return _back(request, "reported")
+        return await show_refused(request, caller, form, refusal, panel="reconcile")
+    return back(request, "reported")
 
 
 @routes.post(
@@ -238,44 +240,53 @@ async def compensate(request: Request, caller: Caller, form: Decision) -> Respon
     """Ask for the action that undoes this one; it has votes of its own."""
     try:
         created = await aftermath.compensate(
-            request.app.state.runtime, _id(request), actor_of(caller), reason=form.comment
+            request.app.state.runtime, id_of(request), actor_of(caller), reason=form.comment
         )
     except Refusal as refusal:
-        return await _refused(request, caller, form, refusal, panel="compensate")
+        return await show_refused(request, caller, form, refusal, panel="compensate")
     return RedirectResponse(
         f"/ops/actions/{created.row.id}?said=created", status_code=HTTPStatus.SEE_OTHER
     )
 
 
-def _id(request: Request) -> UUID:
+def id_of(request: Request) -> UUID:
+    """Return the id of the action that the page is about."""
     found: UUID = request.path_params["id"]
     return found
 
 
-def _back(request: Request, code: str) -> Response:
+def back(request: Request, code: str) -> Response:
+    """Lead back to the action's page, which then says what was done."""
     # No language of the page is lost, and a reload repeats nothing.
     return RedirectResponse(
-        f"/ops/actions/{_id(request)}?said={code}", status_code=HTTPStatus.SEE_OTHER
+        f"/ops/actions/{id_of(request)}?said={code}", status_code=HTTPStatus.SEE_OTHER
     )
 
 
-def _typed(text: str) -> str:
+def _sign_in(request: Request, **asked: object) -> str:
+    """Where to prove once more who one is, and come back to this page."""
+    following = f"/ops/actions/{id_of(request)}?said=confirm-again"
+    return "/sign-in?" + urlencode({"next": following, **asked})
+
+
+def as_typed(text: str) -> str:
     """Read a confirmation as people type one: ``1 000 000`` is 1000000."""
     bare = "".join(char for char in text if char not in " .,\u00a0\u202f")
     return bare if bare.isdigit() else text.strip()
 
 
-async def _detail(request: Request, caller: Caller) -> Detail:
+async def detail_for(request: Request, caller: Caller) -> Detail:
+    """Read the page's action for its reader."""
     return await detail_of(
         request.app.state,
-        _id(request),
+        id_of(request),
         caller,
         actor=actor_of(caller),
         language=language_of(request, caller),
     )
 
 
-async def _page(
+async def show(
     request: Request,
     caller: Caller,
     *,
@@ -284,14 +295,14 @@ async def _page(
     panel: str | None = None,
     seen: str | None = None,
 ) -> Response:
-    detail = await _detail(request, caller)
+    """Show the page; *panel* is the form that is open, *seen* what an older page had shown."""
+    detail = await detail_for(request, caller)
+    db, id_ = request.app.state.db, detail.line.id
     step_up, has_passkey = None, False
     if detail.step_up_s is not None:
-        has_passkey = bool(await passkeys.listed(request.app.state.db, caller.subject))
-        back = f"/ops/actions/{detail.line.id}?said=confirm-again"
-        step_up = "/sign-in?" + urlencode(
-            {"next": back, "acr_values": AAL2, "max_age": detail.step_up_s}
-        )
+        has_passkey = bool(await passkeys.listed(db, caller.subject))
+        step_up = _sign_in(request, acr_values=AAL2, max_age=detail.step_up_s)
+    proof = _sign_in(request, acr_values=AAL2, max_age=STEP_UP_MAX_AGE_S)
     response = await framed(
         request,
         caller,
@@ -304,36 +315,34 @@ async def _page(
         open_panel=panel,
         differences=[] if seen is None else compare(seen, detail),
         step_up=step_up,
+        glass_step_up=None if detail.is_proved else proof,
         has_passkey=has_passkey,
+        emergency=await emergency_of(db, id_, caller),
+        weighed=await weighed_of(db, detail, caller, language=language_of(request, caller)),
     )
     if message is not None and message.hue != "green" and request.method == "POST":
         response.status_code = HTTPStatus.CONFLICT
     return response
 
 
-async def _refused(
+async def show_refused(
     request: Request, caller: Caller, form: Decision, refusal: Refusal, *, panel: str
 ) -> Response:
     """Show the page again with why nothing was recorded; or ask for a fresh proof of identity."""
     match refusal:
         case StepUpRequired():
-            query = urlencode(
-                {
-                    "next": f"/ops/actions/{_id(request)}?said=confirm-again",
-                    "acr_values": str(refusal.facts["acr_values"]),
-                    "max_age": str(refusal.facts["max_age"]),
-                }
-            )
-            return RedirectResponse(f"/sign-in?{query}", status_code=HTTPStatus.SEE_OTHER)
+            asked = {key: str(refusal.facts[key]) for key in ("acr_values", "max_age")}
+            address = _sign_in(request, **asked)
+            return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)
         case StaleView():
-            return await _page(request, caller, message=said("stale-view"), seen=form.seen)
+            return await show(request, caller, message=said("stale-view"), seen=form.seen)
         case ReasonRequired():
-            return await _page(request, caller, message=said("reason-short"), panel=panel)
+            return await show(request, caller, message=said("reason-short"), panel=panel)
         case ConfirmationRequired():
-            return await _page(request, caller, message=said("confirmation-wrong"), panel=panel)
+            return await show(request, caller, message=said("confirmation-wrong"), panel=panel)
     if refusal.kind not in _SHOWN_ON_PAGE:
         raise refusal
     language = language_of(request, caller)
     name = catalogue.sentence(refusal.code, fallback=refusal.title, locale=language)
     detail = refusal.detail if language == "en" else ""
-    return await _page(request, caller, message=Said(refusal.code, "orange", name, detail))
+    return await show(request, caller, message=Said(refusal.code, "orange", name, detail))

@@ -143,6 +143,8 @@ class Detail:
     typed: Typed | None
     friction: bool
     step_up_s: int | None
+    is_proved: bool
+    """Whether the reader has just shown a second factor, as an emergency asks of them."""
     check_words: str
     intent_hash: str
     view_hash: str
@@ -204,6 +206,7 @@ async def detail_of(
         typed=_typed(row, language),
         friction=await _is_hasty(state.db, caller, page.now),
         step_up_s=_step_up(row, caller, page.now),
+        is_proved=_is_proved(caller, page.now, max_age_s=STEP_UP_MAX_AGE_S),
         check_words=check_words(row.intent_hash),
         intent_hash=row.intent_hash.hex(),
         view_hash=page.view_hash,
@@ -337,9 +340,13 @@ def _step_up(row: ActionRow, caller: Caller, now: Instant) -> int | None:
         max_age_s = STEP_UP_MAX_AGE_S
     if max_age_s is None:
         return None
+    return None if _is_proved(caller, now, max_age_s=max_age_s) else max_age_s
+
+
+def _is_proved(caller: Caller, now: Instant, *, max_age_s: int) -> bool:
     at = caller.auth_time
     fresh = at is not None and now - at <= timedelta(seconds=max_age_s)
-    return None if fresh and caller.acr == AAL2 else max_age_s
+    return fresh and caller.acr == AAL2
 
 
 async def _when(state: State, row: ActionRow, language: Language) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from molam.approvals import permissions as engine
+from molam.approvals.risk import evidence_endpoints as evidence
 from molam.platform.web import Permission
 
 # As the engine's API has them, without the programs: those read JSON.
@@ -11,3 +12,6 @@ PROPOSE = Permission("ops.propose", engine.CREATE.roles - {engine.SERVICE})
 STATISTICS = engine.STATISTICS
 VIEW_POLICIES = engine.POLICY_READ
 CHANGE_POLICIES = engine.POLICY_WRITE
+BREAK_GLASS = engine.BREAK_GLASS
+REVIEW = engine.REVIEW
+ADD_EVIDENCE = evidence.ADD_EVIDENCE

@@ -6,7 +6,9 @@ from molam.ops import (
     action_pages,
     audit_pages,
     delegation_pages,
+    emergency_pages,
     entity_pages,
+    evidence_pages,
     freeze_pages,
     history_pages,
     inbox_pages,
@@ -25,6 +27,8 @@ __all__ = ["ALL", "hear"]
 ALL = (
     queue_pages.routes,
     action_pages.routes,
+    emergency_pages.routes,
+    evidence_pages.routes,
     propose_pages.routes,
     history_pages.routes,
     entity_pages.routes,

@@ -48,6 +48,9 @@ _GOOD = frozenset(
         "frozen",
         "passkey-added",
         "passkey-removed",
+        "emergency-executed",
+        "reviewed",
+        "evidence-added",
     }
 )
 _BAD = frozenset(

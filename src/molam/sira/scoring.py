@@ -134,15 +134,14 @@ def explain(score: int, found: tuple[Contribution, ...], locale: str) -> str:
             if french
             else f"Score {score}: nothing unusual."
         )
-    said = [_said(each, french=french) for each in found]
+    said = [f"{name_of(each, locale)} ({each.weight:+d})" for each in found]
     return f"Score {score}{chr(0xA0) if french else ''}: {', '.join(said)}."
 
 
-def _said(each: Contribution, *, french: bool) -> str:
-    # Another SIRA may know rules that we have no words for.
+def name_of(each: Contribution, locale: str) -> str:
+    """Name a rule that held. Another SIRA may know rules that we have no words for."""
     words = _NAMES.get(each.name)
-    name = each.name[:64] if words is None else words[1 if french else 0]
-    return f"{name} ({each.weight:+d})"
+    return each.name[:64] if words is None else words[1 if locale == "fr" else 0]
 
 
 def _contributions(request: ScoreRequest, amount_xof: int | None) -> list[Contribution]:

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from molam.kernel.refusals import Outage, Refusal
 from molam.platform.telemetry import log
-from molam.platform.web import csrf, languages, problems, wire
+from molam.platform.web import csrf, languages, problems, uploads, wire
 from molam.platform.web.caller import PUBLIC, Caller, authorise
 from molam.platform.web.edge import CALLER, OPERATION, REQUEST_ID
 from molam.platform.web.problems import RouteAbsent
@@ -124,12 +124,18 @@ async def still_admitted(connection: HTTPConnection) -> bool:
 
 async def _form(
     operation: Operation, request: Request, caller: Caller, *, check: bool
-) -> list[msgspec.Struct]:
-    fields = await wire.read_form(request)
+) -> list[object]:
+    if operation.upload:
+        fields, upload = await uploads.read_upload(request)
+    else:
+        fields, upload = await wire.read_form(request), None
     given = fields.pop(csrf.FIELD, None)
     if check:
         csrf.check_token(caller, request.headers.get(csrf.HEADER) or given)
-    return [] if operation.body is None else [wire.convert_form(fields, operation.body)]
+    found: list[object] = []
+    if operation.body is not None:
+        found.append(wire.convert_form(fields, operation.body))
+    return [*found, upload] if operation.upload else found
 
 
 def anonymous(connection: HTTPConnection) -> Caller:

@@ -42,6 +42,8 @@ class Wants(TypedDict, total=False):
     """An HTML page: visitors are sent to sign in, problems are shown as pages."""
     form: bool
     """The body is an HTML form (application/x-www-form-urlencoded)."""
+    upload: bool
+    """The form may carry a file (multipart/form-data), which the endpoint takes last."""
     status: int
     also: tuple[int, ...]
     """Other statuses with a body of the same shape: 200 for what existed already."""
@@ -65,6 +67,7 @@ class Operation:
     answers: Any = None
     page: bool = False
     form: bool = False
+    upload: bool = False
     status: int = 200
     also: tuple[int, ...] = ()
     refuses: tuple[type[Refusal], ...] = ()
@@ -77,6 +80,7 @@ class Operation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "template", _PATH_PARAMETER.sub(r"{\1}", self.path))
         assert isinstance(self.needs, Permission), f"{self.method} {self.path} needs a permission"
+        assert self.form or not self.upload, f"{self.path}: only a form carries a file"
         assert inspect.iscoroutinefunction(self.endpoint), f"{self.path}: write async def"
         for struct in (self.query, self.body):
             # A list body is `list[Struct]`; its items are what must be strict.
@@ -95,7 +99,8 @@ class Routes:
 
     An endpoint is ``async (request, caller[, query][, body]) -> Response | Struct``:
     the query and the body are passed only when the route declares them, in that
-    order. A Struct becomes JSON with the route's status.
+    order; a route with an upload takes ``Upload | None`` last. A Struct becomes JSON
+    with the route's status.
     """
 
     def __init__(self) -> None:
