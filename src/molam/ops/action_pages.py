@@ -318,7 +318,7 @@ async def show(
         glass_step_up=None if detail.is_proved else proof,
         has_passkey=has_passkey,
         emergency=await emergency_of(db, id_, caller),
-        weighed=await weighed_of(db, detail, caller, language=language_of(request, caller)),
+        weighed=await weighed_of(db, detail.line, caller, language=language_of(request, caller)),
     )
     if message is not None and message.hue != "green" and request.method == "POST":
         response.status_code = HTTPStatus.CONFLICT

@@ -22,9 +22,11 @@ from molam.approvals.queries import Tab
 from molam.approvals.store import ActionRow
 from molam.kernel.clock import Instant
 from molam.ops import permissions, store
+from molam.ops.emergencies import Unreviewed, unreviewed
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import TEMPLATES, framed, may
 from molam.ops.views import Line, line
+from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Caller, Routes
 from molam.platform.web.l10n import Language
 from molam.platform.web.preferences import local_path
@@ -87,6 +89,7 @@ async def queue(request: Request, caller: Caller, query: QueueQuery) -> Response
         rows=await _lines(request.app.state, rows, caller, language_of(request, caller)),
         key=await waiting(request.app.state, caller, query.tab),
         last_left=last_left,
+        emergencies=await _emergencies(db, query.tab, language=language_of(request, caller)),
         may_propose=may(caller, permissions.PROPOSE),
         older=None if following is None else f"/ops?tab={query.tab}&page={following}",
     )
@@ -115,6 +118,11 @@ async def _rows(
         if rows or not more:
             return rows, number + 1 if more else None
     return [], query.page + _PASSED_OVER_MAX
+
+
+async def _emergencies(db: Database, tab: Tab, *, language: Language) -> list[Unreviewed]:
+    """List what waits for a review above what is being carried out: both want looking after."""
+    return await unreviewed(db, language) if tab == "executing" else []
 
 
 async def _may_vote(request: Request, caller: Caller, row: ActionRow) -> bool:

@@ -230,3 +230,61 @@ COUNT_TURN = Query(
     """,
     row=CountRow,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyRow:
+    used_by: str
+    used_by_name: str | None
+    reason: str
+    used_at: datetime
+    review_due: datetime
+    is_overdue: bool
+    reviewed_by: str | None
+    reviewed_by_name: str | None
+    reviewed_at: datetime | None
+    review: str | None
+
+
+FIND_EMERGENCY = Query(
+    """
+    /* ops.find_emergency */
+    select u.used_by, p.name as used_by_name, u.reason, u.used_at, u.review_due,
+           u.reviewed_at is null and u.review_due <= clock_timestamp() as is_overdue,
+           u.reviewed_by, r.name as reviewed_by_name, u.reviewed_at, u.review
+      from approvals.break_glass_uses u
+      left join tenancy.people p on p.id = u.used_by
+      left join tenancy.people r on r.id = u.reviewed_by
+     where u.ops_action_id = :action_id
+    """,
+    row=EmergencyRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreviewedRow:
+    id: UUID
+    action_type: str
+    plan: dict[str, Any]
+    used_by: str
+    used_by_name: str | None
+    review_due: datetime
+    is_overdue: bool
+
+
+_UNREVIEWED_MAX = 20
+
+LIST_UNREVIEWED = Query(
+    f"""
+    /* ops.list_unreviewed */
+    select a.id, a.action_type, a.plan, u.used_by, p.name as used_by_name, u.review_due,
+           u.review_due <= clock_timestamp() as is_overdue
+      from approvals.break_glass_uses u
+      join approvals.ops_actions a on a.id = u.ops_action_id
+      left join tenancy.people p on p.id = u.used_by
+     where u.reviewed_at is null
+     order by u.review_due, a.id
+     limit {_UNREVIEWED_MAX}
+    """,
+    row=UnreviewedRow,
+)

@@ -57,9 +57,18 @@ async def detail(db: Database, approval_id: UUID) -> Detail:
     Raises:
         ApprovalNotFound: nobody asked for it.
     """
-    row = await get(db, approval_id)
-    votes = await votes_of(db, approval_id)
-    return Detail(row, votes, await db.read(proofs.LIST_EVIDENCE, approval_id=approval_id))
+    return await _detail_of(db, await get(db, approval_id))
+
+
+async def of_action(db: Database, action_id: UUID) -> Detail | None:
+    """Find the request that an action of the engine decides, if it decides one."""
+    rows = await db.read(store.FIND_BY_ACTION, ops_action_id=action_id)
+    return await _detail_of(db, rows[0]) if rows else None
+
+
+async def _detail_of(db: Database, row: RiskRow) -> Detail:
+    votes = await votes_of(db, row.id)
+    return Detail(row, votes, await db.read(proofs.LIST_EVIDENCE, approval_id=row.id))
 
 
 async def votes_of(db: Database, approval_id: UUID) -> list[VoteRow]:

@@ -74,6 +74,18 @@ FIND = Query(
     row=RiskRow,
 )
 
+FIND_BY_ACTION = Query(
+    """
+    /* risk.find_by_action */
+    select """
+    + COLUMNS
+    + """
+      from approvals.approvals_action as a
+     where a.ops_action_id = :ops_action_id
+    """,
+    row=RiskRow,
+)
+
 # After the engine's action, if there is one: see Note [Who is locked first].
 LOCK = Query(
     """

@@ -1,0 +1,104 @@
+"""What a risk-aware approval adds to its action's page: how risky, why, and what speaks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from molam.approvals.risk import queries as risk
+from molam.approvals.risk.endpoints import VIEW
+from molam.approvals.risk.model import ACTION_TYPE
+from molam.approvals.risk.proof_store import EvidenceRow
+from molam.kernel.clock import Instant
+from molam.ops import permissions, store
+from molam.ops.shell import may
+from molam.ops.views import Line
+from molam.platform.db import Database
+from molam.platform.web import Caller
+from molam.platform.web.l10n import Language
+from molam.sira.scoring import Contribution, name_of
+
+_OPEN = frozenset({"pending", "held"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One rule that held: its name in words, what it saw, what it added."""
+
+    name: str
+    value: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file. *address* is None for who may not open it."""
+
+    name: str
+    description: str
+    bytes: int
+    checksum: str
+    uploaded_by: str
+    at: Instant
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    id: UUID
+    score: int | None
+    tags: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    model_version: str | None
+    policy: str | None
+    pool: str | None
+    evidence_required: bool
+    evidence: tuple[Piece, ...]
+    may_add: bool
+
+
+async def weighed_of(
+    db: Database, line: Line, caller: Caller, *, language: Language
+) -> Weighed | None:
+    """Read what was weighed, if the action is a risk-aware approval."""
+    if line.type != ACTION_TYPE:
+        return None
+    found = await risk.of_action(db, line.id)
+    if found is None:
+        return None
+    row = found.row
+    senders = sorted({each.uploaded_by for each in found.evidence})
+    names = {each.id: each.name for each in await db.read(store.LIST_NAMES, ids=senders)}
+    contributions = [msgspec.convert(each, Contribution) for each in row.sira_contributions]
+    return Weighed(
+        id=row.id,
+        score=row.sira_score,
+        tags=tuple(row.sira_tags),
+        reasons=tuple(
+            Reason(name_of(each, language), each.value, each.weight) for each in contributions
+        ),
+        model_version=row.sira_model_version,
+        policy=row.policy_name,
+        pool=row.pool_name,
+        evidence_required=row.evidence_required,
+        evidence=tuple(
+            _piece(each, row.id, names.get(each.uploaded_by), may_open=may(caller, VIEW))
+            for each in found.evidence
+        ),
+        may_add=row.status in _OPEN and may(caller, permissions.ADD_EVIDENCE),
+    )
+
+
+def _piece(row: EvidenceRow, approval_id: UUID, name: str | None, *, may_open: bool) -> Piece:
+    address = f"/api/approvals/{approval_id}/evidence/{row.checksum}"
+    return Piece(
+        name=row.file_name,
+        description=row.description,
+        bytes=row.file_size,
+        checksum=row.checksum,
+        uploaded_by=name or row.uploaded_by,
+        at=row.created_at,
+        address=address if may_open else None,
+    )
