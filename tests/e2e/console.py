@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
+from uuid import UUID
 
 import pyotp
 from playwright.async_api import Page
 from shop import Product
 
+from molam.approvals import aftermath, execution
 from molam.approvals.engine import Engine
+from molam.approvals.model import Actor
+from molam.approvals.risk import commands
 from molam.entrypoints.registry import registry
 from molam.simulator.people import DEMO_PEOPLE
+from risk import SERVICE, a_desk, asked
 
+BREAKER = "alioune.sy"
 ASKER, VOTER, OTHER_VOTER = "ibrahima.ba", "khady.seck", "esi.boateng"
 
 _SECRETS = {person.id: person.totp_secret for person in DEMO_PEOPLE}
@@ -32,6 +39,24 @@ async def a_freeze(console: Product, merchant: str = "merchant-123", **fields: A
         **fields,
     )
     return str(created["id"])
+
+
+async def an_emergency(console: Product) -> str:
+    """Have one person decide something risky alone; return the action's id."""
+    id_ = await a_risk(console)
+    runtime, breaker = engine(console).runtime, Actor(BREAKER, roles=frozenset({"super_admin"}))
+    why = "Refunds were leaving by the minute."
+    await aftermath.break_glass(runtime.db, UUID(id_), breaker, reason=why)
+    await execution.execute(runtime, UUID(id_), breaker)
+    return id_
+
+
+async def a_risk(console: Product) -> str:
+    """Ask for an approval of high risk, as a module would; return the action's id."""
+    desk = a_desk(console.db, console.settings.molam_home / "files")
+    about = f"order-{secrets.token_hex(4)}"
+    opened = await commands.create(desk, asked("three", origin_entity_id=about), SERVICE)
+    return str(opened.row.ops_action_id)
 
 
 async def clear(console: Product) -> None:

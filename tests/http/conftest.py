@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ import httpx2
 import pytest
 from callers import ISSUER, ISSUER_PORT, in_process
 from fastapi import FastAPI
+from ops_console import URL as CONSOLE_URL
+from ops_console import Console
 
 from molam.entrypoints.wiring import merchant_app
 from molam.entrypoints.wiring_ops import ops_app
+from molam.platform.db import Database
 from molam.platform.settings import Secret, Settings
 from molam.simulator.issuer_keys import IssuerKeys, load_keys
+from molam.simulator.seed import seed_demo
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +99,12 @@ async def ops_site(settings: Settings) -> AsyncIterator[FastAPI]:
     app = ops_app(settings)
     async with app.router.lifespan_context(app):
         yield app
+
+
+@pytest.fixture
+async def console(settings: Settings, keys: IssuerKeys, db: Database) -> AsyncIterator[Console]:
+    """The ops console over the demo's people, merchants and agents."""
+    await seed_demo(db, datetime.now(UTC))
+    app = ops_app(settings)
+    async with app.router.lifespan_context(app), in_process(app, CONSOLE_URL) as client:
+        yield Console(client, keys, app)

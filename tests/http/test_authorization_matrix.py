@@ -157,6 +157,8 @@ async def ask(
 ) -> httpx2.Response:
     method = "HEAD" if operation.path in STREAMS else operation.method
     path += f"?{QUERIES[operation.path]}" if operation.path in QUERIES else ""
+    if operation.upload:
+        return await client.request(method, path, headers=headers, files={"x": (None, "")})
     if operation.form:
         return await client.request(method, path, headers=headers, data={"x": ""})
     body = BODIES.get((operation.method, operation.path))

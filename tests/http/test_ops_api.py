@@ -368,7 +368,7 @@ VOTES: list[tuple[Any, int, str]] = [
     ({"vote": "approve", "view_hash": "short"}, 400, "body-malformed"),
     ({"vote": "approve", "comment": "x" * 4001}, 400, "body-malformed"),
     ({"vote": "approve", "comment": ""}, 400, "body-malformed"),
-    ({"vote": "approve", "signed_jwt": "not.a.token"}, 401, "token-refused"),
+    ({"vote": "approve", "signed_jwt": "not.a.token"}, 400, "action-fields-refused"),
     ({"vote": "reject"}, 422, "reason-required"),
     ({"vote": "reject", "comment": "no"}, 422, "reason-required"),
 ]

@@ -16,6 +16,7 @@ from molam.approvals.lifecycle import TransitionRefused
 from molam.approvals.model import (
     Actor,
     ConfirmationRequired,
+    IdempotencyMismatch,
     NotEligible,
     ReasonRequired,
     StaleView,
@@ -545,3 +546,20 @@ async def test_an_objection_in_time_stops_what_was_approved(ops: Ops):
     cast = await ops.vote(id_, "ops-admin-3", "reject", comment=WHY)
 
     assert (cast.row.state, cast.row.reason) == ("rejected", "objection")
+
+
+async def test_one_client_vote_id_stands_for_one_vote_only(ops: Ops):
+    id_ = await ops.ask()
+    await ops.vote(id_, "ops-admin-1", "abstain", client_vote_id="click-1")
+
+    with pytest.raises(IdempotencyMismatch):
+        await ops.vote(
+            id_,
+            "ops-admin-1",
+            "reject",
+            comment="This is a different decision",
+            client_vote_id="click-1",
+        )
+
+    row = await ops.row(id_)
+    assert (row.votes_abstain, row.votes_reject, row.votes_cast) == (1, 0, 1)

@@ -50,6 +50,7 @@ from molam.approvals.wire import (
 from molam.audit.queries import entries_of_action
 from molam.platform.actions import ParamsRefused, UnknownActionType
 from molam.platform.auth.step_up import StepUpRequired
+from molam.platform.auth.tokens import TokenRefused
 from molam.platform.web import Caller, Routes
 from molam.platform.web.rate_limits import (
     OPS_CREATE,
@@ -223,9 +224,9 @@ async def audit_trail(request: Request, caller: Caller) -> Response:
     body=VoteBody,
     answers=Answer,
     refuses=(
-        ActionAbsent, NotEligible, NoVote, StaleView, ReasonRequired, ConfirmationRequired,
-        StepUpRequired, PasskeyRefused, ActionExpired, TransitionRefused, FieldsRefused,
-        RateLimited,
+        ActionAbsent, NotEligible, NoVote, IdempotencyMismatch, StaleView, ReasonRequired,
+        ConfirmationRequired, StepUpRequired, PasskeyRefused, ActionExpired, TransitionRefused,
+        FieldsRefused, RateLimited,
     ),
 )  # fmt: skip
 async def vote(request: Request, caller: Caller, body: VoteBody) -> Response:
@@ -267,10 +268,12 @@ async def _check_signed(request: Request, caller: Caller, token: str) -> None:
     Verify a token that a vote is signed with; only its fingerprint is kept.
 
     Raises:
-        TokenRefused: it is not valid.
-        FieldsRefused: it is somebody else's.
+        FieldsRefused: it is not valid, or somebody else's.
     """
-    identity = await request.app.state.tokens.verify(token)
+    try:
+        identity = await request.app.state.tokens.verify(token)
+    except TokenRefused as refusal:
+        raise FieldsRefused("signed_jwt is not a valid token.", field="signed_jwt") from refusal
     if identity.sub != caller.subject:
         raise FieldsRefused("signed_jwt is somebody else's.", field="signed_jwt")
 

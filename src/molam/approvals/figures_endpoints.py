@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molam.approvals import permissions, queries, store, views
+from molam.approvals import binding, permissions, queries, store, views
 from molam.approvals.endpoints import answered
 from molam.approvals.wire import Answer, PageQuery
+from molam.kernel.refusals import Outage
 from molam.platform.web import PUBLIC, Caller, Routes
 from molam.platform.web.rate_limits import OPS_READ, RateLimited, take
 
@@ -72,8 +73,14 @@ async def user_votes(request: Request, caller: Caller, query: PageQuery) -> Resp
     return answered({"votes": [views.vote_json(row) for row in rows], "count": len(rows)}, headers)
 
 
-@routes.get("/api/ops/health", needs=PUBLIC, answers=Answer)
+@routes.get("/api/ops/health", needs=PUBLIC, answers=Answer, also=(503,))
 async def health(request: Request, _caller: Caller) -> Response:
-    """Say whether the engine can decide: 503 with the reason if its database does not answer."""
-    [row] = await request.app.state.db.read(store.NOW)
-    return answered({"status": "healthy", "timestamp": views.plain(row)["at"]})
+    """Say whether the engine can decide: 503 and ``unhealthy`` if its database does not answer."""
+    now = request.app.state.clock.now()
+    at = binding.instant_text(now)
+    try:
+        await request.app.state.db.read(store.NOW)
+    except Outage:
+        unhealthy = {"success": False, "status": "unhealthy", "timestamp": at}
+        return answered(unhealthy, status=503)
+    return answered({"status": "healthy", "timestamp": at})

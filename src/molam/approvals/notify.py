@@ -96,18 +96,21 @@ async def review_due(tx: Tx, row: ActionRow, people: Sequence[str]) -> None:
 async def _tell(
     tx: Tx, row: ActionRow, kind: Kind, people: Sequence[str], *, key: str, by: str | None = None
 ) -> None:
+    who = by or row.created_by
+    named = await tenancy.people_of(tx, [who])
     facts: dict[str, Any] = {
         "title": row.plan["title"],
         "action_type": row.action_type,
         "target": row.plan["target_name"],
-        "by": by or row.created_by,
+        # A program that asked has no name but its own.
+        "by": named[who].name if who in named else who,
         "deadline": binding.instant_text(row.expires_at),
         "intent_hash": row.intent_hash.hex(),
     }
     if row.plan.get("amount"):
         facts["amount"] = row.plan["amount"]
-    if row.reason:
-        facts["reason"] = row.reason
+    if row.state == "expired" and row.reason:
+        facts["window"] = row.reason
     if row.error_message:
         facts["error"] = row.error_message
     await notices.tell(

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from molam.approvals.store import InsertedRow
+from dataclasses import dataclass
+from uuid import UUID
+
 from molam.platform.db import Query
 from molam.platform.db.transaction import Nothing
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedRow:
+    id: UUID
+    vote: str
+    comment: str | None
+
 
 INSERT_VOTE = Query(
     """
@@ -24,13 +34,13 @@ INSERT_VOTE = Query(
 FIND_CLIENT_VOTE = Query(
     """
     /* approvals.find_client_vote */
-    select id
+    select id, vote, comment
       from approvals.ops_approvals
      where ops_action_id = :ops_action_id
        and voter_id = :voter_id
        and client_vote_id = :client_vote_id
     """,
-    row=InsertedRow,
+    row=RepeatedRow,
 )
 
 INSERT_COMMENT = Query(

@@ -19,6 +19,7 @@ from molam.approvals.model import (
     ActionExpired,
     Actor,
     FieldsRefused,
+    IdempotencyMismatch,
     NotEligible,
     NoVote,
     VoteRequest,
@@ -112,6 +113,8 @@ async def vote_in(
             client_vote_id=request.client_vote_id,
         )
     ):
+        if (repeated.vote, repeated.comment) != (request.vote, request.comment):
+            raise IdempotencyMismatch("Use a new client_vote_id for another vote.")
         return Cast(action.row, repeated.id, bound=request.view_hash is not None)
     settle(action, standing)
     standing = await tighten(tx, runtime.book, action, standing)

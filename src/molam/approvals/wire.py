@@ -58,6 +58,12 @@ class CancelBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     reason: LongText | None = None
 
 
+Status = Literal[
+    "requested", "pending_approval", "approved", "rejected", "executing", "executed",
+    "failed", "expired", "escalated", "cancelled", "rolled_back",
+]  # fmt: skip
+
+
 class PageQuery(msgspec.Struct, forbid_unknown_fields=True):
     limit: Limit = 50
     offset: Offset = 0
@@ -71,7 +77,7 @@ class PendingQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True):
     limit: Limit = 50
-    status: Identifier | None = None
+    status: Status | None = None
     action_type: Identifier | None = None
     created_by: Identifier | None = None
     target_tenant_type: Identifier | None = None

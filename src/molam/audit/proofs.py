@@ -38,7 +38,7 @@ def prove(file: Iterable[bytes], checkpoint: Checkpoint, action_id: str) -> dict
 
     verify(file, checkpoint, watch=watch)
     if not found:
-        raise Failed(f"the export holds nothing of action {action_id}")
+        raise Unreadable(f"no checkpoint covers action {action_id} yet: export again in a minute")
     return {
         "size": checkpoint.size,
         "entries": [

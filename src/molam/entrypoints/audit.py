@@ -104,7 +104,9 @@ def explain_command(
                 said = str(verify.verify(file, signed, watch=found.append))
         bodies = [each.body for each in found if each.body["action_id"] == action_id]
         if not bodies:
-            raise verify.Failed(f"the export holds nothing of action {action_id}")
+            raise verify.Unreadable(
+                f"the export holds nothing of action {action_id}: export again in a minute"
+            )
         return "\n".join([*explain(bodies), said])
 
     _end(check)

@@ -14,7 +14,7 @@ import aiosmtplib
 from molam.kernel.refusals import Outage
 from molam.kernel.shown import plain
 from molam.notices.channels import Channels, Smtp
-from molam.notices.messages import Message, label, lines, say
+from molam.notices.messages import Message, label, lines, named, say
 from molam.notices.model import Kind, Undeliverable
 from molam.notices.store import DeliveryRow
 from molam.platform.db import assert_no_transaction
@@ -87,8 +87,9 @@ def _text(message: Message, language: Language, *, url: str, preferences_url: st
         message.advice,
         "\n".join(lines(message, language)),
         f"> {message.quote}" if message.quote else "",
-        f"{label('open', language)}: {url}",
-        f"-- \n{label('why', language)}\n{label('preferences', language)}: {preferences_url}",
+        named(label("open", language), url, language),
+        f"-- \n{label('why', language)}\n"
+        + named(label("preferences", language), preferences_url, language),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
 from molam.kernel.currency import UnknownCurrency
 from molam.kernel.digests import check_words
 from molam.kernel.shown import plain
 from molam.notices.model import Kind
-from molam.platform.web.l10n import LANGUAGES, Formats, Language
+from molam.platform.web.l10n import LANGUAGES, Formats, Language, zone_name
 
 NO_BREAK = "\u00a0"
 _HEADLINE_MAX = 200
@@ -142,7 +143,7 @@ _LABELS = MappingProxyType(
         "missing": {"fr": "Il manque", "en": "Missing"},
         "deadline": {"fr": "Au plus tard", "en": "No later than"},
         "error": {"fr": "Cause", "en": "Cause"},
-        "check": {"fr": "Empreinte à comparer", "en": "Check groups"},
+        "check": {"fr": "Empreinte à comparer", "en": "Check words"},
         "open": {"fr": "Ouvrir la page", "en": "Open the page"},
         "preferences": {
             "fr": "Choisir ce que je reçois par e-mail",
@@ -178,8 +179,14 @@ class Message:
     quote: str
 
 
-def say(kind: Kind, facts: Mapping[str, object], language: Language) -> Message:
-    """Write a notice of *kind* about *facts*, which are `Notice.facts` as stored."""
+def say(
+    kind: Kind, facts: Mapping[str, object], language: Language, *, zone: str = "UTC"
+) -> Message:
+    """
+    Write a notice of *kind* about *facts*, which are `Notice.facts` as stored.
+
+    *zone* is the reader's, where it is known: a page knows it, a mail does not.
+    """
     words = {
         "title": _spoken(facts.get("title"), language) or _text(facts, "action_type") or "…",
         "policy": _text(facts, "policy") or "…",
@@ -191,7 +198,7 @@ def say(kind: Kind, facts: Mapping[str, object], language: Language) -> Message:
     return Message(
         headline=plain(_spaced(HEADLINES[kind, language], language).format(**words), _HEADLINE_MAX),
         advice=_spaced(advice, language),
-        details=tuple(_details(facts, language)),
+        details=tuple(_details(facts, language, zone)),
         quote=_text(facts, "reason"),
     )
 
@@ -203,23 +210,28 @@ def label(name: str, language: Language) -> str:
 
 def lines(message: Message, language: Language) -> list[str]:
     """Write each detail on a line of its own."""
+    return [named(detail.label, detail.value, language) for detail in message.details]
+
+
+def named(name: str, value: str, language: Language) -> str:
+    """Write a name and what it stands for, with the colon of *language*."""
     colon = f"{NO_BREAK}:" if language == "fr" else ":"
-    return [f"{detail.label}{colon} {detail.value}" for detail in message.details]
+    return f"{name}{colon} {value}"
 
 
-def moment(instant: datetime, language: Language) -> str:
-    """Write an instant for somebody whose time zone is not known."""
-    local = instant.astimezone(UTC)
-    return f"{Formats(language).day(local.date())}, {local:%H:%M} UTC"
+def moment(instant: datetime, language: Language, zone: str = "UTC") -> str:
+    """Write an instant in *zone*, and which zone that is."""
+    local = instant.astimezone(ZoneInfo(zone))
+    return f"{Formats(language).day(local.date())}, {local:%H:%M}{NO_BREAK}{zone_name(local)}"
 
 
-def _details(facts: Mapping[str, object], language: Language) -> list[Detail]:
+def _details(facts: Mapping[str, object], language: Language, zone: str) -> list[Detail]:
     written = {
         "amount": _amount(facts.get("amount"), language),
         "target": _text(facts, "target"),
         "by": _text(facts, "by"),
         "missing": _spoken(facts.get("missing"), language),
-        "deadline": _deadline(facts.get("deadline"), language),
+        "deadline": _deadline(facts.get("deadline"), language, zone),
         "error": _text(facts, "error"),
         "check": _check(facts.get("intent_hash")),
     }
@@ -251,14 +263,14 @@ def _amount(value: object, language: Language) -> str:
         return ""
 
 
-def _deadline(value: object, language: Language) -> str:
+def _deadline(value: object, language: Language, zone: str) -> str:
     if not isinstance(value, str):
         return ""
     try:
         instant = datetime.fromisoformat(value)
     except ValueError:
         return ""
-    return moment(instant, language) if instant.tzinfo is not None else ""
+    return moment(instant, language, zone) if instant.tzinfo is not None else ""
 
 
 def _check(value: object) -> str:

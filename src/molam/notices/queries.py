@@ -36,6 +36,7 @@ async def inbox(
     limit: int,
     before: int | None = None,
     unread_only: bool = False,
+    zone: str = "UTC",
 ) -> list[Entry]:
     """List a person's inbox, newest first, from below the entry *before*."""
     rows = await db.read(
@@ -45,7 +46,7 @@ async def inbox(
         unread_only=unread_only,
         limit=limit,
     )
-    return [_entry(row, language) for row in rows]
+    return [_entry(row, language, zone) for row in rows]
 
 
 async def unread_count(db: Database, person_id: str) -> int:
@@ -64,7 +65,7 @@ async def trouble(db: Database, *, limit: int) -> Sequence[store.TroubleRow]:
     return await db.read(store.LIST_TROUBLE, limit=limit)
 
 
-def _entry(row: store.InboxRow, language: Language) -> Entry:
+def _entry(row: store.InboxRow, language: Language, zone: str) -> Entry:
     kind = Kind(row.kind)
     return Entry(
         id=row.id,
@@ -72,7 +73,7 @@ def _entry(row: store.InboxRow, language: Language) -> Entry:
         subject=row.subject,
         link=row.link,
         urgent=row.urgent,
-        message=say(kind, row.facts, language),
+        message=say(kind, row.facts, language, zone=zone),
         created_at=row.created_at,
         read_at=row.read_at,
     )

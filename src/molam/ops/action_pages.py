@@ -28,7 +28,7 @@ from molam.kernel.refusals import Kind, Refusal
 from molam.ops import permissions
 from molam.ops.detail import Detail, compare, detail_of
 from molam.ops.emergencies import emergency_of
-from molam.ops.evidence import weighed_of
+from molam.ops.evidence import reasons_given, weighed_of
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import Said, framed, said
 from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired
@@ -303,6 +303,7 @@ async def show(
         has_passkey = bool(await passkeys.listed(db, caller.subject))
         step_up = _sign_in(request, acr_values=AAL2, max_age=detail.step_up_s)
     proof = _sign_in(request, acr_values=AAL2, max_age=STEP_UP_MAX_AGE_S)
+    weighed = await weighed_of(db, detail.line, caller, language=language_of(request, caller))
     response = await framed(
         request,
         caller,
@@ -318,7 +319,8 @@ async def show(
         glass_step_up=None if detail.is_proved else proof,
         has_passkey=has_passkey,
         emergency=await emergency_of(db, id_, caller),
-        weighed=await weighed_of(db, detail.line, caller, language=language_of(request, caller)),
+        weighed=weighed,
+        given=reasons_given(detail.context, weighed),
     )
     if message is not None and message.hue != "green" and request.method == "POST":
         response.status_code = HTTPStatus.CONFLICT

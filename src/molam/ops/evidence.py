@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -56,7 +57,17 @@ class Weighed:
     pool: str | None
     evidence_required: bool
     evidence: tuple[Piece, ...]
+    is_open: bool
     may_add: bool
+
+
+def reasons_given(
+    context: Mapping[str, object], weighed: Weighed | None
+) -> Mapping[str, object]:
+    """Return what was written along with the request, without what the score's card says."""
+    if weighed is None:
+        return context
+    return {key: each for key, each in context.items() if not key.startswith("sira_")}
 
 
 async def weighed_of(
@@ -87,6 +98,7 @@ async def weighed_of(
             _piece(each, row.id, names.get(each.uploaded_by), may_open=may(caller, VIEW))
             for each in found.evidence
         ),
+        is_open=row.status in _OPEN,
         may_add=row.status in _OPEN and may(caller, permissions.ADD_EVIDENCE),
     )
 

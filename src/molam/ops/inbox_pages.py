@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from molam.notices import commands, queries
 from molam.ops import permissions
-from molam.ops.shell import framed, said
+from molam.ops.shell import framed, said, zone_of
 from molam.platform.web import Caller, Routes
 from molam.platform.web.templating import language_of
 
@@ -48,6 +48,7 @@ async def inbox(request: Request, caller: Caller, query: InboxQuery) -> Response
         limit=ENTRIES_SHOWN + 1,
         before=query.before,
         unread_only=not everything,
+        zone=zone_of(request),
     )
     more, entries = len(entries) > ENTRIES_SHOWN, entries[:ENTRIES_SHOWN]
     older = f"/ops/inbox?show={query.show}&before={entries[-1].id}" if more else None

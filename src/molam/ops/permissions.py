@@ -14,4 +14,4 @@ VIEW_POLICIES = engine.POLICY_READ
 CHANGE_POLICIES = engine.POLICY_WRITE
 BREAK_GLASS = engine.BREAK_GLASS
 REVIEW = engine.REVIEW
-ADD_EVIDENCE = evidence.ADD_EVIDENCE
+ADD_EVIDENCE = Permission("ops.add_evidence", evidence.ADD_EVIDENCE.roles & engine.STAFF)

@@ -150,6 +150,7 @@ async def _holder(
             )
     who = subject or "nobody"
     what = ", ".join(sorted(roles)) or "any role"
-    raise SettingsRefused(
-        f"{who} holds {what} at {merchant_id or 'the platform'}; is the demo seeded?"
-    )
+    where = merchant_id or "the platform"
+    if subject is not None:
+        raise SettingsRefused(f"{who} does not hold {what} at {where}, or the demo is not seeded")
+    raise SettingsRefused(f"nobody holds {what} at {where}; is the demo seeded?")

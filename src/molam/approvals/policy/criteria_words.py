@@ -53,6 +53,20 @@ _NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(
 _RISKS = MappingProxyType(
     {"low": "faible", "medium": "moyen", "high": "élevé", "critical": "critique"}
 )
+# (English, French), as the console names them. A type we do not know is its code.
+TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "ADJUST_FLOAT": ("Adjust an agent’s float", "Ajuster le float d’un agent"),
+        "FREEZE_MERCHANT": ("Freeze a merchant", "Geler un marchand"),
+        "UNFREEZE_MERCHANT": ("Unfreeze a merchant", "Dégeler un marchand"),
+        "ADJUST_MERCHANT_FEE": ("Change a merchant’s fee", "Changer les frais d’un marchand"),
+        "REQUEUE_DLQ": ("Put dead letters back", "Remettre des lettres mortes en file"),
+        "ADJUST_RATE_LIMIT": ("Change a rate limit", "Changer une limite de débit"),
+        "CHANGE_APPROVAL_POLICY": ("Change a policy", "Changer une règle"),
+        "RISK_APPROVAL": ("Approve a risky operation", "Approuver une opération risquée"),
+        "LIFT_FREEZE": ("Lift a freeze of executions", "Lever un gel des exécutions"),
+    }
+)
 _PERCENT = "percentage"
 _SIGNS = MappingProxyType(
     {"$eq": "=", "$ne": "≠", "$gt": ">", "$gte": "≥", "$lt": "<", "$lte": "≤", "$cidr": "∈"}
@@ -70,9 +84,9 @@ _VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def sentence(node: Node, language: Language) -> str:
-    """Say *node*, the action types first: ``ADJUST_MERCHANT_FEE si frais ≥ 3,0 %``."""
+    """Say *node*, the action types first: ``REVERSE_PAYOUT si montant ≥ 5 000 F CFA``."""
     parts = node.parts if isinstance(node, All) else (node,)
-    types = list(filter(None, [_types(part) for part in parts if _names_types(part)]))
+    types = list(filter(None, [_types(part, language) for part in parts if _names_types(part)]))
     others = [_words(part, language, inside=True) for part in parts if not _names_types(part)]
     every = "toute action" if language == "fr" else "every action"
     subject = " / ".join(types) or every
@@ -86,11 +100,17 @@ def _names_types(node: Node) -> bool:
     return isinstance(node, Test) and node.path == "action_type"
 
 
-def _types(node: Node) -> str:
+def _types(node: Node, language: Language) -> str:
     assert isinstance(node, Test)
-    if isinstance(node.value, tuple):
-        return ", ".join(map(str, node.value))
-    return "" if node.operator == "$exists" else str(node.value)
+    if node.operator == "$exists":
+        return ""
+    codes = node.value if isinstance(node.value, tuple) else (node.value,)
+    return ", ".join(_type(str(code), language) for code in codes)
+
+
+def _type(code: str, language: Language) -> str:
+    named = TYPES.get(code)
+    return code if named is None else f"{named[language == 'fr']} ({code})"
 
 
 def _words(node: Node, language: Language, *, inside: bool = False) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 
 from molam.approvals.policy.durations import Duration
 from molam.approvals.policy.quorum import AllOf, AnyOf, Percentage, Quorum, Role, Stages, Users
@@ -15,6 +16,22 @@ from molam.platform.web.l10n import NO_BREAK, Formats, Language
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _FRENCH_UNITS = {"d": "j", "h": "h", "min": "min", "s": "s"}
 _TENS = (2, 5)
+
+# (English, French), as the console names them. A role we do not know is shown as it is.
+ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "ops_admin": ("Operations administrator", "Administrateur des opérations"),
+        "finance_ops": ("Finance operations", "Opérations financières"),
+        "pay_admin": ("Payments administrator", "Administrateur des paiements"),
+        "compliance": ("Compliance", "Conformité"),
+        "cfo": ("Chief financial officer", "Directeur financier"),
+        "auditor": ("Auditor", "Auditeur"),
+        "treasury_ops": ("Treasury operations", "Trésorerie"),
+        "super_admin": ("Superadministrator", "Superadministrateur"),
+        "merchant_admin": ("Merchant’s administrator", "Administrateur du marchand"),
+        "mesh_viewer": ("Mesh viewer", "Lecteur du réseau"),
+    }
+)
 
 
 def sentence(rules: Rules, language: Language) -> str:
@@ -34,7 +51,7 @@ def _further(rules: Rules, language: Language) -> Iterable[str]:
     fr = language == "fr"
     for level in levels(rules):
         after = duration_words(level.after, language)
-        who = _either(level.add_roles, language)
+        who = roles_words(level.add_roles, language, "le rôle ", "les rôles ")
         alone = (
             (" décide seul" if fr else " decides alone")
             if level.replace
@@ -48,8 +65,8 @@ def _further(rules: Rules, language: Language) -> Iterable[str]:
             else "Every vote cast counts towards the quorum."
         )
     if rules.veto_roles:
-        who = _either(rules.veto_roles, language)
-        yield f"Un refus de {who} suffit à rejeter." if fr else f"One rejection by {who} is enough."
+        who = roles_words(rules.veto_roles, language, "du rôle ", "d'un des rôles ")
+        yield f"Un refus {who} suffit à rejeter." if fr else f"One rejection by {who} is enough."
     if rules.reject_threshold is not None:
         n = rules.reject_threshold
         yield f"{n} refus rejettent." if fr else f"{n} rejections reject."
@@ -69,14 +86,17 @@ def quorum_words(quorum: Quorum, language: Language) -> str:
         case Role():
             n = quorum.min_votes
             noun = ("approbation" if fr else "approval") + ("s" if n > 1 else "")
-            joint = " de " if fr else " from "
-            words = f"{n} {noun}{joint}{_either(quorum.roles, language)}"
+            who = roles_words(quorum.roles, language, "du rôle ", "des rôles ")
+            words = f"{n} {noun} {who}" if fr else f"{n} {noun} from {who}"
         case Users():
             words = _users_words(quorum, language)
         case Percentage():
             share = share_words(quorum.share, language)
-            of = _either(quorum.roles, language) if quorum.roles else _listed(quorum.pool, language)
-            words = f"{share} de {of}" if fr else f"{share} of {of}"
+            if quorum.roles:
+                of = roles_words(quorum.roles, language, "du rôle ", "des rôles ")
+            else:
+                of = ("de " if fr else "") + _listed(quorum.pool, language)
+            words = f"{share} {of}" if fr else f"{share} of {of}"
         case AllOf():
             words = _joined(quorum.parts, " et " if fr else " and ", language)
         case AnyOf():
@@ -131,8 +151,12 @@ def _joined(parts: tuple[Quorum, ...], joint: str, language: Language) -> str:
     return joint.join(f"({w})" if n else w for w, n in zip(written, nested, strict=True))
 
 
-def _either(names: Iterable[str], language: Language) -> str:
-    return (" ou " if language == "fr" else " or ").join(sorted(names))
+def roles_words(codes: Collection[str], language: Language, one: str, several: str) -> str:
+    """Name roles by what people call them; *one* and *several* lead them in, in French only."""
+    fr = language == "fr"
+    names = sorted(ROLES.get(code, (code, code))[fr] for code in codes)
+    lead = (several if len(names) > 1 else one) if fr else ""
+    return lead + (" ou " if fr else " or ").join(names)
 
 
 def _listed(names: Iterable[str], language: Language) -> str:

@@ -39,6 +39,7 @@ _SYMBOLS = MappingProxyType({"GHS": "GH₵", "NGN": "₦"})
 _TYPED = re.compile(
     r"([0-9]{1,3}(?:([.,])[0-9]{3}(?:\2[0-9]{3})*)|[0-9]{1,16})(?:[.,]([0-9]{1,2}))?"
 )
+_FIRST = re.compile(r"\b1(?= [^\W\d])")
 _SPACES = str.maketrans(dict.fromkeys("\u0020\u00a0\u202f\u2009", ""))
 
 
@@ -118,13 +119,17 @@ class Formats:
     def day(self, value: date, style: str = "medium") -> str:
         """Write a date: ``21 nov. 2026``, or with *style* ``short``, ``long``, ``full``."""
         text: str = dates.format_date(value, style, locale=self.locale)
-        return text
+        return self._first(text)
 
     @_remembered
     def day_month(self, value: date) -> str:
         """Write a date whose year is plain from the page: ``21 nov.``"""
         text: str = dates.format_skeleton("MMMd", value, locale=self.locale)
-        return text
+        return self._first(text)
+
+    def _first(self, day: str) -> str:
+        """Write the first of a month as French does, which CLDR does not: ``1er févr.``"""
+        return _FIRST.sub("1er", day) if self.language == "fr" else day
 
     def day_range(self, first: date, last: date, this_year: int | None = None) -> str:
         """Write a span of days as briefly as it can be: ``11-31 oct.``"""
@@ -185,6 +190,12 @@ class Formats:
         if self.language == "fr" or symbol[-1].isalpha():
             return f"{sign}{digits}{NO_BREAK}{symbol}"
         return f"{sign}{symbol}{digits}"
+
+
+def zone_name(local: datetime) -> str:
+    """Name the zone of a local time as people do: ``GMT``, or ``UTC+03`` where it has no name."""
+    name = local.tzname() or "UTC"
+    return f"UTC{name}" if name[0] in "+-" else name
 
 
 def parse_amount(text: str, unit: Currency) -> Money:

@@ -103,8 +103,12 @@ async def read_json(request: Request, shape: type[ShapeT], *, media: tuple[str, 
         JsonMalformed: not JSON, or JSON that could be read in two ways.
         BodyMalformed: JSON of another shape.
     """
+    raw = await _body(request)
+    if not raw and "content-type" not in request.headers:
+        # Nothing at all says nothing: an object without fields.
+        return convert({}, shape)
     _check_media(request, media)
-    return convert(canonical.parse(await _body(request)), shape)
+    return convert(canonical.parse(raw), shape)
 
 
 async def read_form(request: Request) -> dict[str, str]:
