@@ -10,19 +10,18 @@ import httpx2
 from fastapi import FastAPI
 
 from molam.entrypoints.keys import secret_key
-from molam.entrypoints.local import MERCHANT_PORT, migrations_folder
+from molam.entrypoints.local import MERCHANT_PORT
+from molam.entrypoints.signed_in_apps import callers_of, hear_directory, site_of
 from molam.kernel.clock import SystemClock
 from molam.merchant import endpoints, live, pages, stream
 from molam.merchant.cache import Bodies, RateBook
-from molam.platform.auth.assembly import Auth, assemble
+from molam.platform.auth.assembly import Auth
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
-from molam.platform.web import Cursors, Site, assets, build_app, health, preferences
+from molam.platform.web import Cursors, assets, build_app, preferences
 from molam.platform.web.listener import listening
 from molam.platform.web.sse import Hub
-from molam.platform.web.templating import problem_page
-from molam.tenancy import queries as tenancy
 
 CHANNELS = frozenset({"kpi", "transactions"})
 QUARTER_S = 15 * 60.0
@@ -33,22 +32,13 @@ CLOCKS_DIFFER_S = 2.0
 def merchant_app(settings: Settings) -> FastAPI:
     """Put together the merchant app: the API under /api/merchant, and the pages."""
     client = httpx2.AsyncClient(timeout=5.0)
-
-    async def roles_of(subject: str, merchant_id: str | None) -> frozenset[str] | None:
-        return await tenancy.roles_of(app.state.db, subject, merchant_id)
-
-    auth = assemble(
-        settings,
-        party=RelyingParty(
-            app="merchant",
-            client_id=settings.molam_oidc_client_id,
-            public_url=settings.merchant_url,
-            cookie=f"molam_merchant_{settings.port(MERCHANT_PORT)}",
-        ),
-        client=client,
-        directory=roles_of,
-        clock=SystemClock(),
+    party = RelyingParty(
+        app="merchant",
+        client_id=settings.molam_oidc_client_id,
+        public_url=settings.merchant_url,
+        cookie=f"molam_merchant_{settings.port(MERCHANT_PORT)}",
     )
+    auth = callers_of(settings, party, client, app=lambda: app)
     app = build_app(
         name="merchant-dashboard",
         routes=[
@@ -63,15 +53,8 @@ def merchant_app(settings: Settings) -> FastAPI:
         authenticator=auth.authenticator,
         settings=settings,
         lifespan=_lifespan(settings, auth, client),
-        site=Site(
-            public_origin=settings.merchant_url,
-            form_action=(auth.issuer_origin,),
-            sign_in_path="/sign-in",
-            problem_page=problem_page,
-            ready={
-                "database": health.database_answers(lambda: app.state.db),
-                "migrations": health.migrations_applied(settings.database_dsn, migrations_folder()),
-            },
+        site=site_of(
+            settings, auth, party, metrics_prefix="molam_merchant_dashboard", app=lambda: app
         ),
     )
     return app
@@ -93,13 +76,7 @@ def _lifespan(
         app.state.bodies = Bodies()
         app.state.cursors = Cursors(secret_key(settings), purpose="transactions")
 
-        def directory_changed(_person: str) -> None:
-            auth.directory.forget()
-            hub.recheck()
-
-        def doubt_everything() -> None:
-            auth.directory.forget()
-            hub.tell_all()
+        directory_changed, doubt_everything = hear_directory(auth, hub)
 
         hear = {
             "kpi": lambda merchant_id: hub.tell("kpi", merchant_id),

@@ -26,20 +26,18 @@ from molam.approvals.runtime import Runtime
 from molam.audit import endpoints as audit
 from molam.entrypoints.desk import desk_of, worker_name
 from molam.entrypoints.keys import secret_key
-from molam.entrypoints.local import OPS_PORT, migrations_folder
+from molam.entrypoints.local import OPS_PORT
 from molam.entrypoints.registry import registry
-from molam.kernel.clock import SystemClock
+from molam.entrypoints.signed_in_apps import callers_of, hear_directory, site_of
 from molam.notices import endpoints as notices
 from molam.ops import routes as console
-from molam.platform.auth.assembly import Auth, assemble
+from molam.platform.auth.assembly import Auth
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
-from molam.platform.web import Cursors, Site, assets, build_app, health, preferences
+from molam.platform.web import Cursors, assets, build_app, preferences
 from molam.platform.web.listener import listening
 from molam.platform.web.sse import Hub
-from molam.platform.web.templating import problem_page
-from molam.tenancy import queries as tenancy
 
 CHANNELS = frozenset({"ops_actions", "inbox"})
 
@@ -47,22 +45,13 @@ CHANNELS = frozenset({"ops_actions", "inbox"})
 def ops_app(settings: Settings) -> FastAPI:
     """Put together the operations app: /api/ops, /api/approvals, and the console."""
     client = httpx2.AsyncClient(timeout=5.0)
-
-    async def roles_of(subject: str, merchant_id: str | None) -> frozenset[str] | None:
-        return await tenancy.roles_of(app.state.db, subject, merchant_id)
-
-    auth = assemble(
-        settings,
-        party=RelyingParty(
-            app="ops",
-            client_id=settings.molam_ops_client_id,
-            public_url=settings.ops_url,
-            cookie=f"molam_ops_{settings.port(OPS_PORT)}",
-        ),
-        client=client,
-        directory=roles_of,
-        clock=SystemClock(),
+    party = RelyingParty(
+        app="ops",
+        client_id=settings.molam_ops_client_id,
+        public_url=settings.ops_url,
+        cookie=f"molam_ops_{settings.port(OPS_PORT)}",
     )
+    auth = callers_of(settings, party, client, app=lambda: app)
     app = build_app(
         name="molam-ops",
         routes=[
@@ -86,17 +75,7 @@ def ops_app(settings: Settings) -> FastAPI:
         authenticator=auth.authenticator,
         settings=settings,
         lifespan=_lifespan(settings, auth, client),
-        site=Site(
-            public_origin=settings.ops_url,
-            form_action=(auth.issuer_origin,),
-            sign_in_path="/sign-in",
-            problem_page=problem_page,
-            metrics_prefix="molam_ops",
-            ready={
-                "database": health.database_answers(lambda: app.state.db),
-                "migrations": health.migrations_applied(settings.database_dsn, migrations_folder()),
-            },
-        ),
+        site=site_of(settings, auth, party, metrics_prefix="molam_ops", app=lambda: app),
     )
     return app
 
@@ -119,13 +98,7 @@ def _lifespan(
         app.state.ops_cursors = Cursors(secret_key(settings), purpose="ops-actions")
         app.state.hub = hub = Hub(channels=CHANNELS)
 
-        def directory_changed(_person: str) -> None:
-            auth.directory.forget()
-            hub.recheck()
-
-        def doubt_everything() -> None:
-            auth.directory.forget()
-            hub.tell_all()
+        directory_changed, doubt_everything = hear_directory(auth, hub)
 
         hear = {
             "ops_actions": lambda action_id: console.hear(hub, action_id),
