@@ -9,15 +9,17 @@ from uuid import UUID
 
 from obstore.store import LocalStore
 
-from molam.approvals.model import Actor
+from molam.approvals.model import Actor, Auth
 from molam.approvals.policy.book import PolicyBook
 from molam.approvals.risk.commands import Desk, NewApproval, Opened, create
+from molam.approvals.risk.decisions import Decided
 from molam.approvals.risk.links import Decision, Links
 from molam.approvals.risk.scoring import Scorer
 from molam.approvals.runtime import Runtime
 from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.ledger.francs import Francs
+from molam.platform.auth import AAL2
 from molam.platform.db import Database
 from molam.platform.settings import Secret
 
@@ -84,6 +86,11 @@ async def link_of(desk: Desk, approval_id: UUID, approver: str, decision: Decisi
         decision=decision,
         at=row["created_at"],
     )
+
+
+def signed(person: str, acr: str = AAL2, **changed: Any) -> Decided:
+    """What comes with a link whose holder has signed in besides, with a second factor."""
+    return Decided(signed_in=Actor(person, auth=Auth(acr, SystemClock().now())), **changed)
 
 
 async def events_of(db: Database, approval_id: UUID) -> list[tuple[str, dict[str, Any]]]:

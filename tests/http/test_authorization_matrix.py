@@ -25,6 +25,7 @@ from builders import a_merchant, a_person, a_transaction, an_alert
 from molam.approvals.engine import Engine
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Operation
+from molam.platform.web.limits import Limiter
 from molam.platform.web.routes import WEBSOCKET
 from molam.simulator.issuer_keys import IssuerKeys
 
@@ -274,6 +275,15 @@ async def ops_world(ops_site: FastAPI, db: Database, keys: IssuerKeys) -> OpsWor
     return OpsWorld(keys, {"action": action["id"]})
 
 
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one address try as often as the matrix does; limits have tests of their own."""
+    for module, name in ((risk_endpoints, "_consuming"), (risk_pages, "_deciding")):
+        monkeypatch.setattr(module, name, Limiter(burst=1000, per_minute=1000))
+    monkeypatch.setattr(risk_endpoints, "_overriding", Limiter(burst=1000, per_minute=1000))
+
+
+@pytest.mark.usefixtures("_patient")
 async def test_every_route_of_operations_answers_every_caller_as_reviewed(
     ops_site: FastAPI, ops_world: OpsWorld
 ):

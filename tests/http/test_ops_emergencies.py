@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from ops_console import ABSENT, FIRST, SECOND, Console, hidden, panel
+from ops_console import ABSENT, ASKS, FIRST, SECOND, Console, hidden, panel
 
 from molam.approvals import freezes
 from molam.approvals.model import Actor
@@ -186,6 +186,24 @@ async def test_nobody_reviews_what_they_did_and_not_everybody_may(console: Conso
     assert unable.status_code == 403
     assert "act-review" not in await console.page(f"/ops/actions/{id_}", AUDITOR)
     assert "Somebody else has to review it by" in await console.page(f"/ops/actions/{id_}")
+
+
+async def test_who_asked_or_voted_is_offered_no_review(console: Console) -> None:
+    id_ = await console.freeze()
+    await console.vote(id_, "approve", FIRST)
+    await break_glass(console, id_)
+    reviewer = {"roles": ["ops_admin"]}
+
+    pages = {
+        who: await console.page(f"/ops/actions/{id_}", who, **reviewer) for who in (ASKS, FIRST)
+    }
+    other = await console.page(f"/ops/actions/{id_}", REVIEWER)
+
+    assert {who: "What did you find?" in page for who, page in pages.items()} == {
+        ASKS: False,
+        FIRST: False,
+    }
+    assert "What did you find?" in other
 
 
 async def test_what_nobody_reviewed_stands_above_what_is_carried_out(

@@ -530,7 +530,7 @@ async def test_policies_are_sentences_with_who_could_decide_and_what_they_decide
     action = await console.page(f"/ops/actions/{id_}", OUTSIDE)
     statistics = await console.page("/ops/statistics")
 
-    assert "2 approvals from finance_ops" in listed
+    assert "2 approvals from Finance operations" in listed
     assert "Ousmane Sow" in page
     assert "to the float of agent agent-123" in page
     assert f'"/ops/policies/{policy_id}"' in action
@@ -633,3 +633,26 @@ async def test_every_page_is_there_in_both_languages(console: Console, language:
         assert f'<html lang="{language}"' in answer.text, path
         assert " style=" not in answer.text, path
         assert "onclick" not in answer.text, path
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [(1_000_000, True), (6_000_000, False)],
+)
+async def test_the_page_says_which_policy_was_nearly_in_play(
+    console: Console, db: Database, amount: int, said: bool
+) -> None:
+    floats = {"action_type": "ADJUST_FLOAT"}
+    await a_policy(db, criteria=floats)
+    await a_policy(
+        db,
+        name="Large floats",
+        criteria=floats | {"min_amount": 5_000_000, "currency": "XOF"},
+        priority=90,
+    )
+
+    page = await console.page(f"/ops/actions/{await console.float(amount)}")
+
+    nearly = re.search(r"Nearly: Large floats applies if amount ≥ 5,000,000.F.CFA", page)
+    assert (nearly is not None) is said
+    assert "applies if action" not in page

@@ -85,7 +85,9 @@ async def test_a_policy_that_tightens_is_created(clients: Clients):
     assert body["policy"]["name"] == "Merchant Fee Adjustment"
     assert body["policy"]["policy"]["required_ratio"] == 1
     assert body["policy"]["created_by"] == "ops-admin-1"
-    assert body["policy"]["sentences"]["fr"]["criteria"].startswith("ADJUST_MERCHANT_FEE si frais")
+    assert body["policy"]["sentences"]["fr"]["criteria"].startswith(
+        "Changer les frais d'un marchand (ADJUST_MERCHANT_FEE) si frais"
+    )
     assert answer.headers["etag"] == '"1"'
 
 

@@ -26,6 +26,7 @@ from molam.platform.web.limits import Limiter
 from molam.simulator.issuer_keys import IssuerKeys
 from risk import EVIDENCE, PAYLOADS, link_of
 
+OWN = {"Origin": "http://localhost:3136", "Sec-Fetch-Site": "same-origin"}
 PDF = {"Content-Type": "application/pdf", "X-File-Name": "invoice.pdf"}
 
 
@@ -219,10 +220,13 @@ async def test_evidence_is_asked_for_then_taken_and_given_back(
     id_ = (await opened(client, service, "three"))["approval_id"]
     raw = await link(ops, id_, "finance-user-1")
     path = f"/api/approvals/{id_}"
+    mine = person(keys, "finance-user-1", acr=AAL2)
 
-    refused = await client.post(f"{path}/consume", json={"token": raw, "evidence": "it is fine"})
+    refused = await client.post(
+        f"{path}/consume", json={"token": raw, "evidence": "it is fine"}, headers=mine
+    )
     kept = await client.post(f"{path}/evidence", content=EVIDENCE, headers={**service, **PDF})
-    taken = await client.post(f"{path}/consume", json={"token": raw})
+    taken = await client.post(f"{path}/consume", json={"token": raw}, headers=mine)
 
     assert code_of(refused) == (409, "evidence-required")
     assert kept.status_code == 201
@@ -234,8 +238,9 @@ async def test_evidence_is_asked_for_then_taken_and_given_back(
 
 
 async def test_evidence_may_come_with_the_link(
-    client: httpx2.AsyncClient, ops: FastAPI, service: dict[str, str]
+    client: httpx2.AsyncClient, ops: FastAPI, service: dict[str, str], keys: IssuerKeys
 ):
+    mine = person(keys, "finance-user-1", acr=AAL2)
     id_ = (await opened(client, service, "three"))["approval_id"]
     raw = await link(ops, id_, "finance-user-1")
     file = {
@@ -245,9 +250,13 @@ async def test_evidence_may_come_with_the_link(
     }
 
     bad = await client.post(
-        f"/api/approvals/{id_}/consume", json={"token": raw, "evidence": {**file, "content": "?"}}
+        f"/api/approvals/{id_}/consume",
+        json={"token": raw, "evidence": {**file, "content": "?"}},
+        headers=mine,
     )
-    good = await client.post(f"/api/approvals/{id_}/consume", json={"token": raw, "evidence": file})
+    good = await client.post(
+        f"/api/approvals/{id_}/consume", json={"token": raw, "evidence": file}, headers=mine
+    )
 
     assert code_of(bad) == (422, "evidence-refused")
     assert good.json()["approved_count"] == 1
@@ -274,7 +283,11 @@ async def test_detail_shows_score_votes_and_evidence_but_no_secrets(
     payload = {**PAYLOADS["two"], "iban": "SN08SN0100152000048500003035", "ratio": 0.5}
     id_ = (await opened(client, service, payload=payload))["approval_id"]
     raw = await link(ops, id_, "finance-user-1")
-    await client.post(f"/api/approvals/{id_}/consume", json={"token": raw})
+    await client.post(
+        f"/api/approvals/{id_}/consume",
+        json={"token": raw},
+        headers=person(keys, "finance-user-1", acr=AAL2),
+    )
 
     answer = await client.get(f"/api/approvals/{id_}", headers=person(keys, "cfo-1"))
 
@@ -364,7 +377,7 @@ async def test_page_of_a_link_shows_what_it_decides_and_its_button_decides(
 
     page = await client.get(page_of(raw), headers={"Accept-Language": "fr"})
     fields = dict(re.findall(r'name="(token|view_hash)" value="([^"]*)"', page.text)[:2])
-    done = await client.post("/approvals/link", data=fields)
+    done = await client.post("/approvals/link", data=fields, headers=OWN)
     after = await client.get(done.headers["location"])
 
     assert page.status_code == 200
@@ -397,10 +410,93 @@ async def test_page_that_has_changed_since_is_not_decided_on(
     id_ = (await opened(client, service))["approval_id"]
     raw = await link(ops, id_, "compliance-1")
 
-    answer = await client.post("/approvals/link", data={"token": raw, "view_hash": "0" * 64})
+    answer = await client.post(
+        "/approvals/link", data={"token": raw, "view_hash": "0" * 64}, headers=OWN
+    )
 
     assert answer.status_code == 409
     assert await votes_in(db) == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({**OWN, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({}, 403),
+        ({"Origin": OWN["Origin"]}, 303),
+    ],
+)
+async def test_only_its_own_page_decides(
+    client: httpx2.AsyncClient,
+    ops: FastAPI,
+    service: dict[str, str],
+    db: Database,
+    headers: dict[str, str],
+    expected: int,
+):
+    id_ = (await opened(client, service))["approval_id"]
+    raw = await link(ops, id_, "compliance-1")
+    page = await client.get(page_of(raw))
+    fields = dict(re.findall(r'name="(token|view_hash)" value="([^"]*)"', page.text)[:2])
+
+    answer = await client.post("/approvals/link", data=fields, headers=headers)
+
+    assert answer.status_code == expected
+    assert await votes_in(db) == (expected == 303)
+
+
+async def test_link_that_was_never_opened_decides_nothing(
+    client: httpx2.AsyncClient, ops: FastAPI, service: dict[str, str], db: Database
+):
+    id_ = (await opened(client, service))["approval_id"]
+    raw = await link(ops, id_, "compliance-1")
+
+    answer = await client.post("/approvals/link", data={"token": raw}, headers=OWN)
+
+    assert answer.status_code == 400
+    assert await votes_in(db) == 0
+
+
+async def test_what_takes_several_people_is_approved_signed_in_and_not_by_the_page_of_a_link(
+    client: httpx2.AsyncClient, ops: FastAPI, service: dict[str, str], db: Database
+):
+    id_ = (await opened(client, service, "two"))["approval_id"]
+    raw = await link(ops, id_, "finance-user-1")
+
+    page = (await client.get(page_of(raw), headers={"Accept-Language": "en"})).text
+    shown = re.search(r'name="view_hash" value="([^"]*)"', page)
+    assert shown is not None
+    fields = {"token": raw, "view_hash": shown[1]}
+    sent = await client.post("/approvals/link", data=fields, headers=OWN)
+    called = await client.post(f"/api/approvals/{id_}/consume", json={"token": raw})
+
+    assert page.count('<form action="/approvals/link"') == 1
+    assert "Sign in to approve" in page
+    assert sent.status_code == 303
+    assert sent.headers["location"].startswith("/ops/actions/")
+    assert code_of(called) == (401, "step-up-required")
+    assert called.json()["page"] == sent.headers["location"]
+    assert await votes_in(db) == 0
+
+
+async def test_page_of_a_link_writes_money_and_time_as_people_do(
+    client: httpx2.AsyncClient, ops: FastAPI, service: dict[str, str]
+):
+    payload = {**PAYLOADS["one"], "description": "Écran"}
+    id_ = (await opened(client, service, payload=payload))["approval_id"]
+    raw = await link(ops, id_, "compliance-1")
+
+    page = (await client.get(page_of(raw), headers={"Accept-Language": "fr"})).text
+
+    assert "<dt>amount</dt>" not in page
+    assert "<dt>Montant</dt>" not in page
+    assert "XOF" not in page
+    assert re.search(r"250.000", page)
+    until = re.search(r"<dt>Jusqu.au</dt><dd><time[^>]*>([^<]*)</time> UTC</dd>", page)
+    assert until is not None
+    assert re.fullmatch(r"\d{1,2} \S+ \d{4}, \d\d:\d\d", until[1])
+    assert "<dt>Description</dt><dd>Écran</dd>" in page
 
 
 async def test_guessing_links_is_slowed_down(client: httpx2.AsyncClient, service: dict[str, str]):

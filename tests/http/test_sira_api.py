@@ -102,6 +102,18 @@ async def test_amount_is_weighed_by_what_it_is_worth_in_francs(sira: httpx2.Asyn
     assert pounds["tags"] == ["unknown_amount"]
 
 
+async def test_missing_amount_weighs_as_the_highest_and_zero_as_none(sira: httpx2.AsyncClient):
+    async def score(**amount: int) -> int:
+        answer = await sira.post(
+            "/api/score",
+            json={"action": "payout.freeze", **amount},
+            headers={"X-API-Key": API_KEY},
+        )
+        return int(answer.json()["score"])
+
+    assert [await score(), await score(amount=0)] == [70, 10]
+
+
 @pytest.mark.parametrize("headers", [{}, {"X-API-Key": "another"}, {"X-API-Key": ""}])
 async def test_strangers_are_not_scored_for(sira: httpx2.AsyncClient, headers: dict[str, str]):
     assert (await sira.post("/api/score", json=REQUEST, headers=headers)).status_code == 401
@@ -128,6 +140,7 @@ async def test_role_taken_away_asks_no_more(
         {"amount": 1.5},
         {"amount": "1500000"},
         {"amount": 2**60},
+        {"amount": -5},
         {"origin_country": "Senegal"},
         {"action": ""},
         {"unknown": 1},

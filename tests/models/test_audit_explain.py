@@ -117,6 +117,16 @@ def test_floors_have_to_be_filled_as_well():
     assert "NO: 1 of cfo" in told
 
 
+def test_tampering_is_called_by_its_name():
+    changed = _body("action.stale", "system", code="intent-changed", state="stale")
+    moved = _body("action.stale", "system", code="precondition-changed", state="stale")
+
+    assert "action.stale by system: code intent-changed" in _told(_created(), changed)
+    assert "SOMEBODY CHANGED IT" in _told(_created(), changed).upper()
+    assert "action.stale by system: code precondition-changed" in _told(_created(), moved)
+    assert "SOMEBODY CHANGED IT" not in _told(_created(), moved).upper()
+
+
 def test_replaying_gives_the_columns_of_the_row():
     row = replay(
         [

@@ -364,8 +364,8 @@ def test_criteria_compile_to_what_they_are_written_as(tree: dict[str, Any], inte
 def test_every_criterion_can_be_said(tree: dict[str, Any]):
     criteria = compiled(FEE | tree)
 
-    assert sentence(criteria, "fr").startswith("ADJUST_MERCHANT_FEE")
-    assert sentence(criteria, "en").startswith("ADJUST_MERCHANT_FEE")
+    assert sentence(criteria, "fr").startswith("Changer les frais d'un marchand (ADJUST_MERCHANT")
+    assert sentence(criteria, "en").startswith("Change a merchant's fee (ADJUST_MERCHANT_FEE)")
 
 
 @settings(deadline=None)
@@ -397,7 +397,9 @@ def test_criteria_are_said_as_people_write_them():
     ]
 
     assert said == [
-        "ADJUST_MERCHANT_FEE si frais ≥ 3,0 %",
+        "Changer les frais d'un marchand (ADJUST_MERCHANT_FEE) si frais ≥ 3,0 %",
         "REVERSE_PAYOUT si montant ≥ 1 000 000 F CFA et montant < 5 000 000 F CFA",
     ]
-    assert sentence(criteria, "en") == "ADJUST_MERCHANT_FEE if fee ≥ 3.0%"
+    assert sentence(criteria, "en") == (
+        "Change a merchant's fee (ADJUST_MERCHANT_FEE) if fee ≥ 3.0%"
+    )

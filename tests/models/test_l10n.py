@@ -65,6 +65,17 @@ def test_short_money_keeps_three_figures() -> None:
     assert plain(EN.money_short(95_00, "GHS")) == "GH₵95"
 
 
+def test_the_first_of_a_month_is_written_as_each_language_does() -> None:
+    first, eleventh = date(2026, 2, 1), date(2026, 2, 11)
+
+    assert plain(FR.day(first, "long")) == "1er février 2026"
+    assert plain(FR.day_month(first)) == "1er févr."
+    assert plain(FR.day(first, "full")) == "dimanche 1er février 2026"
+    assert plain(FR.day(eleventh, "long")) == "11 février 2026"
+    assert plain(FR.day(first, "short")) == "01/02/2026"
+    assert "1er" not in EN.day(first, "long")
+
+
 def test_percentages_and_changes() -> None:
     assert plain(FR.percent(Decimal("96.43"))) == "96,4 %"
     assert EN.percent(Decimal("96.43")) == "96.4%"

@@ -6,7 +6,7 @@ import pytest
 
 from molam.kernel.digests import check_words
 from molam.kernel.shown import masked_facts, plain
-from molam.notices.messages import ADVICE, HEADLINES, label, lines, say
+from molam.notices.messages import ADVICE, HEADLINES, label, lines, named, say
 from molam.notices.model import Kind, Notice
 from molam.platform.web.l10n import LANGUAGES, Language
 
@@ -70,7 +70,7 @@ def test_the_request_for_a_vote_names_what_how_much_until_when_and_who_asks():
 
     assert "Votre vote est demandé\u00a0: Porter le flottant de 1 à 2" in french
     assert "Montant\u00a0: 1\u202f000\u202f000\u00a0F\u202fCFA" in french
-    assert "16 nov. 2026, 14:30 UTC" in french
+    assert "16 nov. 2026, 14:30\u00a0UTC" in french
     assert "Your vote is asked for: Raise the float from 1 to 2" in english
     assert "Awa Diop" in english
 
@@ -169,3 +169,20 @@ def test_every_label_exists_in_both_languages():
     names = ("amount", "target", "by", "missing", "deadline", "preferences", "check", "open", "why")
 
     assert [name for name in names if label(name, "fr") == label(name, "en")] == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"),
+    [("UTC", "14:30\u00a0UTC"), ("Africa/Dakar", "14:30\u00a0GMT"), ("Asia/Dubai", "18:30\u00a0UTC+04")],
+)  # fmt: skip
+def test_a_deadline_names_the_zone_of_its_hour(zone: str, hour: str):
+    [deadline] = say(
+        Kind.ACTION_WAITING, {"deadline": "2026-11-16T14:30:00Z"}, "fr", zone=zone
+    ).details
+
+    assert deadline.value == f"16 nov. 2026, {hour}"
+
+
+def test_french_puts_a_space_before_its_colon():
+    assert named("Ouvrir la page", "/ops", "fr") == "Ouvrir la page\u00a0: /ops"
+    assert named("Open the page", "/ops", "en") == "Open the page: /ops"

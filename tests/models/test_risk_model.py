@@ -29,6 +29,7 @@ from molam.approvals.risk.model import (
     needs_evidence,
     payload_hash,
     required_approvals,
+    risk_of,
     rules_of,
     score_request,
 )
@@ -72,6 +73,23 @@ def test_policy_may_ask_for_fewer_at_most():
     lenient = RiskPolicy(name="x", max_approvals=1)
 
     assert [required_approvals(lenient, score) for score in (30, 70, 95)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("score", "risk"),
+    [
+        (0, "low"),
+        (24, "low"),
+        (25, "medium"),
+        (59, "medium"),
+        (60, "high"),
+        (84, "high"),
+        (85, "critical"),
+        (100, "critical"),
+    ],
+)
+def test_bands_name_the_risk(score, risk):
+    assert risk_of(score) == risk
 
 
 def test_evidence_is_needed_from_its_own_score_on():
@@ -144,7 +162,7 @@ def test_pool_for_small_amounts_does_not_decide_an_unknown_one():
     both = [small, large]
 
     assert fitting_pools(both, a_subject(amount_xof=1000)) == [small]
-    assert fitting_pools(both, a_subject(amount_xof=-1001)) == [large]
+    assert fitting_pools(both, a_subject(amount_xof=1001)) == [large]
     assert fitting_pools(both, a_subject(amount_xof=None)) == [large]
 
 

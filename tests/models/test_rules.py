@@ -378,12 +378,12 @@ def test_rules_are_said_in_both_languages():
     told = some_rules(required_ratio=Decimal("0.75"), timeout_seconds=7200, escalation_role="cfo")
 
     assert sentence(told, "fr").replace("\u00a0", " ") == (
-        "2 approbations de finance_ops, au moins 75 % de voix pour, en 2 h. "
-        "Après 2 h, cfo peut aussi décider. Exécution par une personne."
+        "2 approbations du rôle Opérations financières, au moins 75 % de voix pour, en 2 h. "
+        "Après 2 h, le rôle Directeur financier peut aussi décider. Exécution par une personne."
     )
     assert sentence(told, "en").replace("\u00a0", " ") == (
-        "2 approvals from finance_ops, at least 75% in favour, within 2 h. "
-        "After 2 h, cfo may decide too. Executed by a person."
+        "2 approvals from Finance operations, at least 75% in favour, within 2 h. "
+        "After 2 h, Chief financial officer may decide too. Executed by a person."
     )
 
 

@@ -13,7 +13,9 @@ from molam.sira.scoring import ScoreRequest, advise, explain
 
 
 def scored(amount_xof: int | None = None, **said: object) -> scoring.Advice:
-    return advise(ScoreRequest(**{"action": "payout.release", **said}), amount_xof=amount_xof)
+    """Score a release that moves no money, unless *said* says otherwise."""
+    asked = {"action": "payout.release", "amount": 0, **said}
+    return advise(ScoreRequest(**asked), amount_xof=amount_xof)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,6 @@ def scored(amount_xof: int | None = None, **said: object) -> scoring.Advice:
         (100_001, 40, ("high_amount",)),
         (1_000_000, 40, ("high_amount",)),
         (1_000_001, 60, ("very_high_amount",)),
-        (-1_000_001, 60, ("very_high_amount",)),
     ],
 )
 def test_amount_counts_by_its_band_in_francs(amount, score, tags):
@@ -45,8 +46,15 @@ def test_amount_that_cannot_be_converted_weighs_as_the_highest():
     assert (advice.score, advice.tags) == (60, ("unknown_amount",))
 
 
-def test_request_without_an_amount_has_no_amount_to_weigh():
-    assert scored().score == 0
+def test_missing_amount_weighs_as_the_highest():
+    advice = scored(amount=None)
+
+    assert (advice.score, advice.tags) == (60, ("unknown_amount",))
+    assert scored(action="payout.freeze", amount=None).score == 70
+
+
+def test_zero_says_that_there_is_no_money_to_weigh():
+    assert scored(amount=0, currency="ZZZ").contributions == ()
 
 
 @pytest.mark.parametrize(
@@ -149,12 +157,14 @@ def test_unknown_rule_of_another_model_is_shown_by_its_name():
     assert explain(30, found, "fr").endswith("velocity (+30).")
 
 
-@given(amount=st.integers(min_value=-(2**53) + 1, max_value=2**53 - 1))
+@given(amount=st.integers(min_value=0, max_value=2**53 - 1))
 def test_not_knowing_the_amount_never_scores_lower_than_knowing_it(amount):
     known = scored(amount, amount=amount, currency="XOF")
-    unknown = scored(None, amount=amount, currency="XOF")
+    missing = scored(None, amount=None, currency="XOF")
 
-    assert unknown.score >= known.score
+    assert missing.score >= known.score
+    if amount:
+        assert scored(None, amount=amount, currency="XOF").score == missing.score
 
 
 @given(low=st.integers(0, 10**12), more=st.integers(0, 10**12))

@@ -87,6 +87,20 @@ async def test_an_emergency_is_reviewed_once_by_somebody_else(ops: Ops):
     assert await aftermath.remind_of_reviews(ops.runtime.db) == 0
 
 
+async def test_an_emergency_is_not_reviewed_by_who_asked_or_took_a_side(ops: Ops):
+    id_ = await ops.ask()
+    await ops.vote(id_, "ops-admin-1")
+    await _break_glass(ops, id_)
+    [(asked, excluded)] = await ops.sql("select created_by, excluded from approvals.ops_actions")
+
+    for party in {asked, "ops-admin-1", *excluded, BREAKER.id}:
+        with pytest.raises(SameHands):
+            await aftermath.review(ops.runtime.db, id_, Actor(party), text=WHY)
+
+    await aftermath.review(ops.runtime.db, id_, Actor("compliance-1"), text=WHY)
+    assert (await ops.events(id_))[-1] == "break_glass.reviewed"
+
+
 async def test_an_overdue_review_is_asked_for_once(ops: Ops):
     id_ = await ops.ask()
     await _break_glass(ops, id_)

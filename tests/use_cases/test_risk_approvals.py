@@ -38,12 +38,14 @@ from molam.approvals.risk.model import (
     PayloadRefused,
 )
 from molam.approvals.risk.queries import detail, view_of_link
+from molam.approvals.store import FIND_ACTION
 from molam.kernel.clock import SystemClock
 from molam.platform.actions import PreconditionChanged
-from molam.platform.auth import AAL2
+from molam.platform.auth import AAL2, StepUpRequired
+from molam.platform.auth.tokens import AAL1
 from molam.platform.db import Database
 from molam.tenancy import commands as tenancy
-from risk import EVIDENCE, SERVICE, a_desk, an_approval, asked, events_of, link_of
+from risk import EVIDENCE, SERVICE, a_desk, an_approval, asked, events_of, link_of, signed
 
 PDF = Evidence(file_name="invoice.pdf", file_type="application/pdf", content=EVIDENCE)
 SUPER = Actor("super-admin-1", frozenset({"super_admin"}))
@@ -138,16 +140,96 @@ async def test_link_decides_and_the_yes_is_told_once(desk: Desk, db: Database):
 async def test_two_people_are_needed_where_two_are_asked_for(desk: Desk):
     row = (await an_approval(desk, "two")).row
 
-    first = await consume(desk, await link_of(desk, row.id, "finance-user-1", "approve"), Decided())
-    second = await consume(desk, await link_of(desk, row.id, "pay-admin-1", "approve"), Decided())
+    first = await consume(
+        desk, await link_of(desk, row.id, "finance-user-1", "approve"), signed("finance-user-1")
+    )
+    second = await consume(
+        desk, await link_of(desk, row.id, "pay-admin-1", "approve"), signed("pay-admin-1")
+    )
 
     assert (first.row.status, first.row.approved_count) == ("pending", 1)
     assert (second.row.status, second.row.approved_count) == ("approved", 2)
 
 
+@pytest.mark.parametrize("people", ["two", "three"])
+async def test_link_alone_does_not_approve_what_takes_several(desk: Desk, people: str):
+    row = (await an_approval(desk, people)).row
+    await upload(desk.runtime.db, desk.files, row.id, PDF, by="service:wallet")
+    link = await link_of(desk, row.id, "finance-user-1", "approve")
+    page = f"/ops/actions/{row.ops_action_id}"
+
+    for weak in (Decided(), signed("finance-user-1", AAL1), signed("pay-admin-1")):
+        with pytest.raises(StepUpRequired) as refused:
+            await consume(desk, link, weak)
+        assert refused.value.facts["page"] == page
+
+    assert await status_of(desk, row.id) == ("pending", 0, 0)
+    assert (await consume(desk, link, signed("finance-user-1"))).row.approved_count == 1
+
+
+async def test_link_alone_does_not_approve_a_high_risk_that_one_person_decides(
+    desk: Desk, db: Database
+):
+    await run(db, "update approvals.approvals_policy set max_approvals = 1")
+    row = (await an_approval(desk, "two")).row
+    assert row.required_approvals == 1
+
+    with pytest.raises(StepUpRequired):
+        await consume(desk, await link_of(desk, row.id, "compliance-1", "approve"), Decided())
+
+
+async def test_link_alone_rejects_anything(desk: Desk):
+    row = (await an_approval(desk, "three")).row
+    link = await link_of(desk, row.id, "finance-user-1", "reject")
+
+    assert (await consume(desk, link, Decided())).row.status == "rejected"
+
+
+async def test_vote_in_the_console_takes_a_second_factor_where_several_must_agree(desk: Desk):
+    row = (await an_approval(desk, "two")).row
+    assert row.ops_action_id is not None
+    weak = Actor("finance-user-1", auth=Auth(AAL1, SystemClock().now()))
+
+    with pytest.raises(StepUpRequired):
+        await voting.vote(desk.runtime, row.ops_action_id, VoteRequest(vote="approve"), weak)
+
+
+@pytest.mark.parametrize(
+    ("people", "risk"), [("one", "medium"), ("two", "high"), ("three", "critical")]
+)
+async def test_risk_of_the_action_is_the_band_of_its_score(
+    desk: Desk, db: Database, people: str, risk: str
+):
+    row = (await an_approval(desk, people)).row
+
+    [action] = await db.read(FIND_ACTION, id=row.ops_action_id)
+    assert action.risk_level == risk
+
+
+@pytest.mark.parametrize("payload", [{}, {"amount": None}, {"amuont": 5_000_000}])
+async def test_request_that_says_no_amount_is_not_approved_by_nobody(
+    desk: Desk, payload: dict[str, Any]
+):
+    row = (await an_approval(desk, payload=payload)).row
+
+    assert (row.status, row.sira_score, row.required_approvals) == ("pending", 60, 2)
+    assert row.sira_tags == ["unknown_amount"]
+
+
+@pytest.mark.parametrize("payload", [{"amount": 0}, {"amount": 0, "currency": "GBP"}])
+async def test_request_that_says_no_money_moves_has_no_amount_to_weigh(
+    desk: Desk, payload: dict[str, Any]
+):
+    row = (await an_approval(desk, payload=payload)).row
+
+    assert (row.status, row.sira_score) == ("auto_approved", 0)
+
+
 async def test_one_no_ends_it(desk: Desk, db: Database):
     row = (await an_approval(desk, "two")).row
-    await consume(desk, await link_of(desk, row.id, "finance-user-1", "approve"), Decided())
+    await consume(
+        desk, await link_of(desk, row.id, "finance-user-1", "approve"), signed("finance-user-1")
+    )
 
     ended = await consume(
         desk,
@@ -162,15 +244,17 @@ async def test_one_no_ends_it(desk: Desk, db: Database):
 async def test_link_works_once(desk: Desk):
     row = (await an_approval(desk, "two")).row
     link = await link_of(desk, row.id, "finance-user-1", "approve")
-    await consume(desk, link, Decided())
+    await consume(desk, link, signed("finance-user-1"))
 
     with pytest.raises(TokenUsed):
-        await consume(desk, link, Decided())
+        await consume(desk, link, signed("finance-user-1"))
 
 
 async def test_other_link_of_the_same_person_does_not_change_their_mind(desk: Desk):
     row = (await an_approval(desk, "two")).row
-    await consume(desk, await link_of(desk, row.id, "finance-user-1", "approve"), Decided())
+    await consume(
+        desk, await link_of(desk, row.id, "finance-user-1", "approve"), signed("finance-user-1")
+    )
 
     with pytest.raises(AlreadyVoted):
         await consume(desk, await link_of(desk, row.id, "finance-user-1", "reject"), Decided())
@@ -195,7 +279,7 @@ async def test_link_dies_with_its_holders_role(desk: Desk, db: Database):
         )
 
     with pytest.raises(NotEligible):
-        await consume(desk, link, Decided())
+        await consume(desk, link, signed("finance-user-1"))
     assert await status_of(desk, row.id) == ("pending", 0, 0)
 
 
@@ -239,9 +323,9 @@ async def test_yes_waits_for_evidence_and_the_link_survives_the_no(desk: Desk, d
     link = await link_of(desk, row.id, "finance-user-1", "approve")
 
     with pytest.raises(EvidenceRequired):
-        await consume(desk, link, Decided())
+        await consume(desk, link, signed("finance-user-1"))
     await upload(desk.runtime.db, desk.files, row.id, PDF, by="service:wallet")
-    consumed = await consume(desk, link, Decided())
+    consumed = await consume(desk, link, signed("finance-user-1"))
 
     assert (consumed.row.status, consumed.row.approved_count) == ("pending", 1)
 
@@ -258,7 +342,7 @@ async def test_evidence_may_come_with_the_link(desk: Desk):
     row = (await an_approval(desk, "three")).row
     link = await link_of(desk, row.id, "finance-user-1", "approve")
 
-    await consume(desk, link, Decided(evidence=PDF))
+    await consume(desk, link, signed("finance-user-1", evidence=PDF))
 
     found = await detail(desk.runtime.db, row.id)
     assert found.row.evidence_uploaded
@@ -371,9 +455,10 @@ async def test_requester_may_only_shorten_the_time(desk: Desk):
     assert (long.expires_at - long.created_at).total_seconds() <= 3600
 
 
-async def test_amount_that_is_none_is_refused(desk: Desk):
+@pytest.mark.parametrize("amount", [Decimal("10.5"), -5, -5_000_000])
+async def test_amount_that_is_none_is_refused(desk: Desk, amount: object):
     with pytest.raises(PayloadRefused):
-        await create(desk, asked(payload={"amount": Decimal("10.5"), "currency": "XOF"}), SERVICE)
+        await create(desk, asked(payload={"amount": amount, "currency": "XOF"}), SERVICE)
 
 
 ALTERED = "update approvals.approvals_action set payload = jsonb_set(payload, '{amount}', '9')"

@@ -32,7 +32,7 @@ from molam.platform.db.transaction import Nothing
 from molam.platform.egress import Egress
 from molam.platform.jobs import run_jobs
 from molam.platform.settings import Secret
-from risk import EVIDENCE, a_desk, an_approval, events_of, link_of
+from risk import EVIDENCE, a_desk, an_approval, events_of, link_of, signed
 from sinks import MailSink, serving
 
 TRIALS = 12
@@ -68,7 +68,7 @@ async def used_at_once(desk: Desk, db: Database, trial: int) -> tuple[int, int]:
     """Use one link four times at once; return successes, and votes in the database."""
     row = (await an_approval(desk, "two", origin_entity_id=f"tx_{trial}")).row
     link = await link_of(desk, row.id, "finance-user-1", "approve")
-    found = await outcomes([consume(desk, link, Decided()) for _ in range(ROUNDS)])
+    found = await outcomes([consume(desk, link, signed("finance-user-1")) for _ in range(ROUNDS)])
     return found["ok"], await votes_of(db, row.id)
 
 
@@ -81,7 +81,7 @@ async def test_link_used_by_many_at_once_decides_once(desk: Desk, db: Database):
 async def test_link_would_decide_more_often_without_its_checks(
     desk: Desk, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    async def trust(*_: Any) -> None:
+    async def trust(*_: Any, **__: Any) -> None:
         pass
 
     monkeypatch.setattr(risk_decisions, "_check", trust)
@@ -102,9 +102,9 @@ async def test_last_votes_at_once_approve_once_and_are_told_once(desk: Desk, db:
     for trial in range(TRIALS):
         row = (await an_approval(desk, "two", origin_entity_id=f"tx_{trial}")).row
         people = ("finance-user-1", "finance-user-2", "pay-admin-1")
-        links = [await link_of(desk, row.id, each, "approve") for each in people]
+        links = {each: await link_of(desk, row.id, each, "approve") for each in people}
 
-        found = await outcomes([consume(desk, each, Decided()) for each in links])
+        found = await outcomes([consume(desk, raw, signed(each)) for each, raw in links.items()])
 
         assert found["ok"] == 2
         assert (await detail(desk.runtime.db, row.id)).row.status == "approved"
@@ -151,7 +151,9 @@ async def test_evidence_of_a_refused_decision_is_not_kept(desk: Desk):
     link = await link_of(desk, row.id, "finance-user-1", "approve")
     paper = Evidence(file_name="a.pdf", file_type="application/pdf", content=EVIDENCE)
 
-    found = await outcomes([consume(desk, link, Decided(evidence=paper, view_hash="0" * 64))])
+    found = await outcomes(
+        [consume(desk, link, signed("finance-user-1", evidence=paper, view_hash="0" * 64))]
+    )
 
     assert found == {"stale-view": 1}
     assert (await detail(desk.runtime.db, row.id)).evidence == []
@@ -199,7 +201,8 @@ async def test_each_approver_is_mailed_a_link_of_their_own(
     raws = [parse_qs(urlsplit(each).query)["token"][0] for each in found]
     assert {urlsplit(each).path for each in found} == {"/approvals/link"}
     assert len({raw.split("|")[1] for raw in raws}) == len(raws) == 7
-    assert (await consume(desk, raws[0], Decided())).row.approved_count == 1
+    mine = signed(raws[0].split("|")[1])
+    assert (await consume(desk, raws[0], mine)).row.approved_count == 1
 
 
 async def test_mail_that_leaves_late_leads_to_the_console_instead(

@@ -20,7 +20,6 @@ from molam.platform.actions import Registry
 EXECUTORS = frozenset({"ops_admin", "finance_ops"})
 BREAKERS = frozenset({"super_admin"})
 RECONCILERS = frozenset({"ops_admin", "finance_ops"})
-REVIEWERS = frozenset({"ops_admin", "compliance", "cfo", "auditor"})
 
 
 def abilities(

@@ -14,7 +14,7 @@ from molam.approvals import aftermath_store, claims, notify
 from molam.approvals.claims import BREAK_GLASS
 from molam.approvals.commands import Created, create
 from molam.approvals.execution import settle_undone
-from molam.approvals.locked import lock, standing_of
+from molam.approvals.locked import LockedAction, lock, standing_of
 from molam.approvals.model import (
     REASON_LENGTH_MIN,
     TEXT_LENGTH_MAX,
@@ -193,7 +193,7 @@ async def review(db: Database, action_id: UUID, actor: Actor, *, text: str) -> N
 
     Raises:
         ReviewAbsent: none is due.
-        SameHands: nobody reviews their own emergency.
+        SameHands: nobody reviews an emergency they had a part in.
     """
     said = _reason(text)
     async with db.transaction("approvals.review") as tx:
@@ -202,8 +202,7 @@ async def review(db: Database, action_id: UUID, actor: Actor, *, text: str) -> N
         use = await tx.one(aftermath_store.FIND_USE, ops_action_id=action_id)
         if use is None or use.reviewed_at is not None:
             raise ReviewAbsent("It was reviewed already, or was no emergency.")
-        if use.used_by == standing.voter:
-            raise SameHands("Somebody else has to review what you did.")
+        check_reviewer(action, standing, used_by=use.used_by)
         await tx.run(
             aftermath_store.SET_REVIEWED,
             ops_action_id=action_id,
@@ -213,6 +212,18 @@ async def review(db: Database, action_id: UUID, actor: Actor, *, text: str) -> N
         )
         action.record("break_glass.reviewed", actor, standing.now)
         await action.save(tx, standing.now)
+
+
+def check_reviewer(action: LockedAction, standing: StandingRow, *, used_by: str) -> None:
+    """
+    Keep the review from those who wanted the action, gain by it, or took a side.
+
+    Raises:
+        SameHands: they are one of them.
+    """
+    sides = {each[name] for each in standing.ballots for name in ("voter", "seat")}
+    if standing.voter in {used_by} | sides | action.excluded(standing):
+        raise SameHands("Somebody has to review it who neither asked for it nor took a side.")
 
 
 async def remind_of_reviews(db: Database) -> int:

@@ -25,7 +25,7 @@ from molam.audit import chain
 from molam.kernel.clock import Instant
 from molam.kernel.digests import digest
 from molam.kernel.ids import uuid7
-from molam.platform.actions import Plan
+from molam.platform.actions import Plan, Risk
 from molam.platform.db import Tx
 
 PLAN = "molam.plan/1"
@@ -33,13 +33,18 @@ PLAN = "molam.plan/1"
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """The rules an action is decided by, and where they come from."""
+    """
+    The rules an action is decided by, and where they come from.
+
+    *risk* is what this one action was found to risk, where its type says too little.
+    """
 
     name: str
     version: int
     rules: Rules
     trace: Mapping[str, Any]
     policy_id: UUID | None = None
+    risk: Risk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ async def draft_of(
         "expires_at": deadline(rules, standing.now),
         "escalates_at": next_escalation(rules, created_at=standing.now, level=0),
         **_intent_columns(asked, shown),
+        "risk_level": ruling.risk or intent.type.risk,
         **_rule_columns(rules, electors),
         **_request_columns(request, actor),
     }
@@ -191,7 +197,6 @@ def _intent_columns(asked: Asked, shown: dict[str, Any]) -> dict[str, Any]:
         "intent_hash": intent.hash,
         "expect": msgspec.to_builtins(dict(asked.plan.expect)),
         "plan": shown,
-        "risk_level": intent.type.risk,
         "twin": intent.twin,
         "request_hash": asked.request_hash,
     }

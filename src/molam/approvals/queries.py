@@ -9,14 +9,15 @@ from uuid import UUID
 
 from molam.approvals import attempt_store, binding, list_store, store
 from molam.approvals.abilities import abilities
+from molam.approvals.lifecycle import OPEN, State
 from molam.approvals.list_store import AttemptRow, CommentRow, VoteRow
 from molam.approvals.locked import LockedAction, rules_of, standing_of, view_hash_of
 from molam.approvals.model import ActionAbsent, Actor
 from molam.approvals.policy.decision import Missing, completions
-from molam.approvals.policy.rules import at_level, sentence
+from molam.approvals.policy.rules import Rules, at_level, sentence
 from molam.approvals.runtime import Runtime
 from molam.approvals.store import ActionRow, StandingRow
-from molam.approvals.tightening import tighten
+from molam.approvals.tightening import overtaken, tighten
 from molam.approvals.timing import settle
 from molam.approvals.voting import admit
 from molam.kernel.clock import Instant
@@ -43,6 +44,8 @@ class ActionPage:
     """Everything one person is shown of one action, read in one transaction."""
 
     row: ActionRow
+    rules: Rules
+    """What decides it, or decided it; of an open one, stricter policies since then included."""
     votes: list[VoteRow]
     comments: list[CommentRow]
     attempts: list[AttemptRow]
@@ -110,8 +113,11 @@ async def action_page(
     electors, ballots = action.electors(standing), action.ballots(standing)
     verdict = action.decide(standing)
     sets = completions(rules, electors, ballots, limit=COMPLETIONS_MAX) if action.is_open else []
+    # What is decided was decided by its own rules, whatever came into force since.
+    ruling = action.rules if action.is_open else rules_of(action.row)
     return ActionPage(
         row=action.row,
+        rules=ruling,
         votes=votes,
         comments=comments,
         attempts=attempts,
@@ -119,12 +125,24 @@ async def action_page(
         missing=verdict.missing if action.is_open else (),
         completions=sets,
         names=names,
-        policy_sentence=sentence(action.rules, "fr" if locale == "fr" else "en"),
+        policy_sentence=sentence(ruling, "fr" if locale == "fr" else "en"),
         can={**can, "approve": can["approve"] or lacking},
         is_last_vote=(standing.voter,) in sets,
         view_hash=view_hash_of(action.row, locale).hex(),
         now=standing.now,
     )
+
+
+async def rules_now(runtime: Runtime, rows: Sequence[ActionRow]) -> dict[UUID, Rules]:
+    """Tell of each action what decides it now, or decided it."""
+    rules = {row.id: rules_of(row) for row in rows}
+    still_open = [row for row in rows if State(row.state) in OPEN]
+    if still_open:
+        async with runtime.db.transaction("approvals.rules_now", readonly=True) as tx:
+            for row in await overtaken(tx, still_open):
+                action, _ = await _as_of_now(tx, runtime, row.id, reader="")
+                rules[row.id] = action.rules
+    return rules
 
 
 async def _lacking(tx: Tx, runtime: Runtime, action: LockedAction) -> str | None:

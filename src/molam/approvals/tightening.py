@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from molam.approvals import binding
@@ -11,6 +12,7 @@ from molam.approvals.locked import LockedAction, standing_of
 from molam.approvals.policy.book import PolicyBook
 from molam.approvals.policy.quorum import pin
 from molam.approvals.policy.rules import Rules, at_level, levels, strictest
+from molam.approvals.policy.store import LATEST_CHANGE
 from molam.approvals.store import ActionRow, StandingRow
 from molam.platform.db import Tx
 
@@ -43,6 +45,14 @@ async def tighten(
         joined = strictest(action.rules, _pinned(selection.rules, standing, barred))
     action.rules = joined
     return standing
+
+
+async def overtaken(tx: Tx, rows: Sequence[ActionRow]) -> list[ActionRow]:
+    """Pick the actions that were asked for before the latest change of a policy."""
+    found = await tx.one(LATEST_CHANGE)
+    assert found is not None
+    at = None if found.at is None else binding.instant_text(found.at)
+    return [row for row in rows if row.policy_trace.get("policies_changed_at") != at]
 
 
 def _is_unchanged(row: ActionRow, standing: StandingRow) -> bool:

@@ -7,6 +7,7 @@
 #   vote.cast         decision, seat, roles, reason, votes {approve, reject, abstain}
 #   action.escalated  level, roles
 #   action.approved   counted [{voter, seat}]
+#   action.stale      code, why it is out of date; "intent-changed" is tampering
 # and from each, `state`: what the action was when the entry was written, which is after the
 # transition that the entry tells of. Without it the state is as before, at first "pending".
 
@@ -23,6 +24,9 @@ Body = dict[str, Any]
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 _UNTIL_SAID = "pending"
+
+_TOLD = ("why", "window", "level", "roles", "error", "code")
+_TAMPERED = "intent-changed"
 
 
 @dataclass
@@ -111,8 +115,13 @@ def _line(body: Body) -> str:
         if data.get("reason"):
             line += f": {_reason(data['reason'])}"
         return line
-    told = {key: data[key] for key in ("why", "window", "level", "roles", "error") if key in data}
-    return f"{line} by {actor}" + (f": {_flat(told)}" if told else "")
+    told = {key: data[key] for key in _TOLD if key in data}
+    line = f"{line} by {actor}" + (f": {_flat(told)}" if told else "")
+    if data.get("code") == _TAMPERED:
+        line += (
+            "\n  WHAT WAS STORED WAS NOT WHAT WAS APPROVED: somebody changed it. Nothing was done."
+        )
+    return line
 
 
 def _reason(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from molam.kernel.clock import Instant
 from molam.notices import store
@@ -24,6 +24,7 @@ class Entry:
     link: str
     urgent: bool
     message: Message
+    facts: Mapping[str, object]
     created_at: Instant
     read_at: Instant | None
 
@@ -36,7 +37,6 @@ async def inbox(
     limit: int,
     before: int | None = None,
     unread_only: bool = False,
-    zone: str = "UTC",
 ) -> list[Entry]:
     """List a person's inbox, newest first, from below the entry *before*."""
     rows = await db.read(
@@ -46,7 +46,12 @@ async def inbox(
         unread_only=unread_only,
         limit=limit,
     )
-    return [_entry(row, language, zone) for row in rows]
+    return [_entry(row, language) for row in rows]
+
+
+def in_zone(entry: Entry, language: Language, zone: str) -> Entry:
+    """Say an entry again for a reader whose time zone is known."""
+    return replace(entry, message=say(entry.kind, entry.facts, language, zone=zone))
 
 
 async def unread_count(db: Database, person_id: str) -> int:
@@ -65,7 +70,7 @@ async def trouble(db: Database, *, limit: int) -> Sequence[store.TroubleRow]:
     return await db.read(store.LIST_TROUBLE, limit=limit)
 
 
-def _entry(row: store.InboxRow, language: Language, zone: str) -> Entry:
+def _entry(row: store.InboxRow, language: Language) -> Entry:
     kind = Kind(row.kind)
     return Entry(
         id=row.id,
@@ -73,7 +78,8 @@ def _entry(row: store.InboxRow, language: Language, zone: str) -> Entry:
         subject=row.subject,
         link=row.link,
         urgent=row.urgent,
-        message=say(kind, row.facts, language, zone=zone),
+        message=say(kind, row.facts, language),
+        facts=row.facts,
         created_at=row.created_at,
         read_at=row.read_at,
     )

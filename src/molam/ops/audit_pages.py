@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -22,19 +20,20 @@ from molam.platform.web import Caller, Routes
 routes = Routes()
 
 ENTRIES_SHOWN = 100
+TERM_LENGTH_MAX = 100
 API = "/api/ops/audit"
 FILES = "--checkpoint checkpoint.txt --pubkey keys.txt"
 
 
 class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: UUID | None = None
-    q: Annotated[str, Meta(max_length=100)] = ""
+    q: str = ""
 
 
 @routes.get("/ops/audit", needs=permissions.USE_CONSOLE, page=True, query=AuditQuery)
 async def record(request: Request, caller: Caller, query: AuditQuery) -> Response:
     """Show the latest checkpoint and entries, or those of one action or person."""
-    db, term = request.app.state.db, query.q.strip()
+    db, term = request.app.state.db, query.q.strip()[:TERM_LENGTH_MAX]
     asked = _as_id(term)
     if asked is not None:
         return RedirectResponse(f"/ops/audit?action={asked}", status_code=303)

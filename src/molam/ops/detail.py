@@ -30,6 +30,8 @@ from molam.kernel.digests import check_words
 from molam.kernel.refusals import Refusal
 from molam.kernel.shown import masked_facts
 from molam.ops import policy_store, statistics_store
+from molam.ops.forms import free_texts
+from molam.ops.near_misses import NearMiss, near_misses
 from molam.ops.policy_pages import compiled
 from molam.ops.views import (
     Line,
@@ -39,6 +41,7 @@ from molam.ops.views import (
     differences,
     line,
     names_of,
+    needed_by,
     plan_view,
 )
 from molam.platform.actions import Change
@@ -56,6 +59,8 @@ _SEEN_LENGTH_MAX = 32_768
 _END_LENGTH = 4
 
 Hue = Literal["green", "red", "blue", "orange"]
+
+_WITH_CAUSE = frozenset({"action.stale", "failed", "execution.failed"})
 
 _HUES: dict[str, Hue] = {
     "approved": "green",
@@ -100,7 +105,8 @@ class Happened:
     actor: str | None
     at: datetime
     hash: str
-    note: str
+    cause: str
+    """The code of why, where the event has one."""
     hue: Hue
 
 
@@ -125,12 +131,17 @@ class Detail:
     execute_by: Instant | None
     attempts: int
     error: str | None
+    cause: str
+    """The code of why it went out of date; empty in any other state."""
+    texts: Mapping[str, str]
+    """What people wrote into the action itself, such as the reason its target is told."""
     policy_id: UUID | None
     policy_name: str
     policy_version: int
     policy_words: str
     policy_when: str
     policy_notes: tuple[str, ...]
+    nearly: tuple[NearMiss, ...]
     auto_execute: bool
     missing: tuple[Missing, ...]
     completions: tuple[tuple[str, ...], ...]
@@ -178,7 +189,7 @@ async def detail_of(
     )
     mine = next((each for each in page.votes if _is_mine(each, caller)), None)
     return Detail(
-        line=line(row, language, asked_by=names.get(row.created_by)),
+        line=line(row, language, asked_by=names.get(row.created_by), needed=needed_by(page.rules)),
         plan=plan_view(row.plan),
         outcome=changes_of((row.result or {}).get("changes")),
         origin=row.origin,
@@ -188,12 +199,15 @@ async def detail_of(
         execute_by=row.execution_deadline if row.state in {"approved", "scheduled"} else None,
         attempts=row.attempts,
         error=row.error_message,
+        cause=row.reason or "" if row.state == "stale" else "",
+        texts=free_texts(row.params),
         policy_id=row.policy_id,
         policy_name=row.policy_name,
         policy_version=row.policy_version,
         policy_words=page.policy_sentence,
         policy_when=await _when(state, row, language),
         policy_notes=_notes(row),
+        nearly=await near_misses(state, row.policy_trace, language),
         auto_execute=row.auto_execute,
         missing=tuple(_named(each, names) for each in page.missing),
         completions=tuple(names_of(people, names) for people in page.completions),
@@ -281,9 +295,14 @@ def _happened(row: statistics_store.AuditRow, names: Mapping[str, str]) -> Happe
         actor=actor,
         at=row.created_at,
         hash=row.hash.hex(),
-        note="",
+        cause=_code(row) if row.action in _WITH_CAUSE else "",
         hue=_HUES.get(row.action, "blue"),
     )
+
+
+def _code(row: statistics_store.AuditRow) -> str:
+    code = row.snapshot.get("code")
+    return code if isinstance(code, str) else ""
 
 
 def _named(missing: Missing, names: Mapping[str, str]) -> Missing:

@@ -42,7 +42,7 @@ class Unreviewed:
 
 async def emergency_of(db: Database, action_id: UUID, caller: Caller) -> Emergency | None:
     """Find out whether an action was decided in an emergency."""
-    rows = await db.read(store.FIND_EMERGENCY, action_id=action_id)
+    rows = await db.read(store.FIND_EMERGENCY, action_id=action_id, reader=caller.subject)
     if not rows:
         return None
     row = rows[0]
@@ -55,7 +55,7 @@ async def emergency_of(db: Database, action_id: UUID, caller: Caller) -> Emergen
         reviewed_by=row.reviewed_by_name or row.reviewed_by,
         reviewed_at=row.reviewed_at,
         review=row.review,
-        why_not_review=_why_not(row.used_by, caller),
+        why_not_review=_why_not(row, caller),
     )
 
 
@@ -73,7 +73,7 @@ async def unreviewed(db: Database, language: Language) -> list[Unreviewed]:
     ]
 
 
-def _why_not(used_by: str, caller: Caller) -> str | None:
+def _why_not(row: store.EmergencyRow, caller: Caller) -> str | None:
     if not may(caller, permissions.REVIEW):
         return "role"
-    return "same-hands" if used_by == caller.subject else None
+    return "same-hands" if row.is_party else None

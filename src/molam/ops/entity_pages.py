@@ -28,6 +28,8 @@ from molam.tenancy import standing, standing_store
 
 routes = Routes()
 
+# Nothing is called so at length: whatever is beyond cannot help to find it.
+TERM_LENGTH_MAX = 100
 FOUND_MAX = 8
 ACTIONS_SHOWN = 10
 TRANSACTIONS_SHOWN = 8
@@ -36,7 +38,7 @@ _PREFIX_MIN, _UUID_DIGITS = 4, 32
 
 
 class SearchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    q: Annotated[str, Meta(max_length=100)] = ""
+    q: str = ""
 
 
 class TransactionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +76,7 @@ class Proposal:
 @routes.get("/ops/search", needs=permissions.USE_CONSOLE, page=True, query=SearchQuery)
 async def search(request: Request, caller: Caller, query: SearchQuery) -> Response:
     """Find merchants, agents, transactions and actions by name, number or reference."""
-    term = query.q.strip()
+    term = query.q.strip()[:TERM_LENGTH_MAX]
     found = Found([], [], [], [])
     if term:
         found = await _find(request.app.state.db, term, language_of(request, caller))

@@ -61,9 +61,7 @@ class Weighed:
     may_add: bool
 
 
-def reasons_given(
-    context: Mapping[str, object], weighed: Weighed | None
-) -> Mapping[str, object]:
+def reasons_given(context: Mapping[str, object], weighed: Weighed | None) -> Mapping[str, object]:
     """Return what was written along with the request, without what the score's card says."""
     if weighed is None:
         return context

@@ -39,6 +39,15 @@ class Filled:
     errors: dict[str, str]
 
 
+def free_texts(params: Mapping[str, object]) -> dict[str, str]:
+    """Return what people wrote in sentences among the parameters of an action."""
+    return {
+        name: text
+        for name, text in params.items()
+        if name in _LONG and isinstance(text, str) and text.strip()
+    }
+
+
 def fields_of(params: type[msgspec.Struct]) -> tuple[Field, ...]:
     """List what a form for *params* asks, in the order the type declares it."""
     hints = typing.get_type_hints(params, include_extras=True)

@@ -41,14 +41,14 @@ class Preference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def inbox(request: Request, caller: Caller, query: InboxQuery) -> Response:
     """Show what the caller was told, newest first."""
     db, everything = request.app.state.db, query.show == "all"
+    language, zone = language_of(request, caller), zone_of(request)
     entries = await queries.inbox(
         db,
         person_id=caller.subject,
-        language=language_of(request, caller),
+        language=language,
         limit=ENTRIES_SHOWN + 1,
         before=query.before,
         unread_only=not everything,
-        zone=zone_of(request),
     )
     more, entries = len(entries) > ENTRIES_SHOWN, entries[:ENTRIES_SHOWN]
     older = f"/ops/inbox?show={query.show}&before={entries[-1].id}" if more else None
@@ -57,7 +57,7 @@ async def inbox(request: Request, caller: Caller, query: InboxQuery) -> Response
         caller,
         "inbox.html",
         place="inbox",
-        entries=entries,
+        entries=[queries.in_zone(each, language, zone) for each in entries],
         everything=everything,
         older=older,
         preference=await queries.email_preference(db, caller.subject),

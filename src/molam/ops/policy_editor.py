@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,7 +24,7 @@ from molam.kernel.ids import uuid7
 from molam.kernel.refusals import Kind, Refusal
 from molam.ops import permissions
 from molam.ops.policy_pages import as_text
-from molam.ops.propose_pages import Refused, actor_of, refused
+from molam.ops.propose_pages import actor_of, refused
 from molam.ops.shell import framed
 from molam.platform.web import Caller, Routes
 from molam.platform.web.l10n import Language
@@ -31,6 +32,7 @@ from molam.platform.web.templating import language_of
 
 routes = Routes()
 
+_AT = re.compile(r"at character ([0-9]+)")
 _SHOWN_ON_PAGE = frozenset({Kind.BROKEN_RULE, Kind.CONFLICT, Kind.MALFORMED})
 
 Text = Annotated[str, Meta(max_length=20_000)]
@@ -52,6 +54,14 @@ class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: Text = "{}"
     version: Annotated[str, Meta(max_length=16)] = "0"
     step: Literal["try", "save"] = "try"
+
+
+class FieldMalformed(Exception):
+    """One of the form's long fields is not JSON; *field* says which, *line* where."""
+
+    def __init__(self, detail: str, **facts: str | int) -> None:
+        super().__init__(detail)
+        self.facts = facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +169,13 @@ async def _written(
         if form.step == "save":
             return await _save(state, caller, fields, policy_id=policy_id, form=form)
         tried = await _try(state, fields, policy_id, form, language=language)
+    except FieldMalformed as wrong:
+        return await _editor(request, caller, form, policy_id=policy_id, wrong=wrong.facts)
     except Refusal as refusal:
         if refusal.kind not in _SHOWN_ON_PAGE:
             raise
         shown = refused(refusal, language)
-        return await _editor(request, caller, form, policy_id=policy_id, shown=shown)
+        return await _editor(request, caller, form, policy_id=policy_id, refused=shown)
     return await _editor(request, caller, form, policy_id=policy_id, tried=tried)
 
 
@@ -233,7 +245,7 @@ def _fields(form: Written) -> dict[str, object]:
     Read the form as the API reads a body.
 
     Raises:
-        JsonMalformed: one of the two long fields is not JSON.
+        FieldMalformed: one of the two long fields is not JSON.
     """
     return {
         "name": form.name.strip(),
@@ -241,9 +253,19 @@ def _fields(form: Written) -> dict[str, object]:
         "priority": _number(form.priority),
         "enabled": form.enabled == "yes",
         "baseline": form.baseline == "yes",
-        "criteria": canonical.parse(form.criteria.encode()),
-        "policy": canonical.parse(form.policy.encode()),
+        "criteria": _document("criteria", form.criteria),
+        "policy": _document("policy", form.policy),
     }
+
+
+def _document(field: str, text: str) -> canonical.Json:
+    try:
+        return canonical.parse(text.encode())
+    except canonical.JsonMalformed as error:
+        found = _AT.search(error.detail)
+        # Zero where the fault is of the whole, such as its depth.
+        line = text.count("\n", 0, int(found[1])) + 1 if found else 0
+        raise FieldMalformed(error.detail, field=field, line=line) from error
 
 
 def _number(text: str) -> int:
@@ -283,8 +305,7 @@ async def _editor(
     form: Written,
     *,
     policy_id: UUID | None,
-    tried: Tried | None = None,
-    shown: Refused | None = None,
+    **shown: object,
 ) -> Response:
     return await framed(
         request,
@@ -293,7 +314,8 @@ async def _editor(
         place="policies",
         form=form,
         policy_id=policy_id,
-        tried=tried,
-        refused=shown,
         offers=_offers(request, language_of(request, caller)) if policy_id is None else [],
+        tried=shown.get("tried"),
+        refused=shown.get("refused"),
+        wrong=shown.get("wrong"),
     )

@@ -54,6 +54,7 @@ class Rehearsed:
     """What would happen, and who would have to agree."""
 
     sentence: str
+    target_name: str
     amount: Amount | None
     plan: PlanView
     policy_name: str
@@ -179,6 +180,7 @@ async def preview(state: State, caller: Caller, asked: NewAction, language: Lang
         words = rule_words.sentence(rules, language)
     return Rehearsed(
         sentence=sentence_of(shown, language),
+        target_name=plan.target_name,
         amount=amount_of(shown),
         plan=plan_view(shown, beneficiary=plan.beneficiary),
         policy_name="" if draft is None else draft.values["policy_name"],
@@ -201,6 +203,7 @@ async def _form(
         type=type_,
         fields=fields,
         given={key: value for key, value in given.items() if key in known},
+        texts=forms.free_texts({each.name: given.get(each.name) for each in fields}),
         why=given.get("why", ""),
         form_id=given.get("form_id") or secrets.token_urlsafe(12),
         **context,

@@ -25,7 +25,7 @@ from molam.ops import permissions, store
 from molam.ops.emergencies import Unreviewed, unreviewed
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import TEMPLATES, framed, may
-from molam.ops.views import Line, line
+from molam.ops.views import Line, line, needed_by
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Caller, Routes
 from molam.platform.web.l10n import Language
@@ -157,12 +157,14 @@ async def _lines(
     state: State, rows: Sequence[ActionRow], caller: Caller, language: Language
 ) -> list[Line]:
     asking = sorted({row.created_by for row in rows})
+    rules = await queries.rules_now(state.runtime, rows)
     names = {each.id: each.name for each in await state.db.read(store.LIST_NAMES, ids=asking)}
     return [
         line(
             row,
             language,
             asked_by=names.get(row.created_by),
+            needed=needed_by(rules[row.id]),
             seat=next(iter(sorted(caller.roles.intersection(row.voter_roles))), None)
             if row.state in {"pending", "blocked"}
             else None,

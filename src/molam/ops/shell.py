@@ -6,9 +6,11 @@ import asyncio
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from jinja2 import Environment, pass_environment
 from markupsafe import Markup
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -18,6 +20,7 @@ from molam.notices import queries as notices
 from molam.ops import permissions, store
 from molam.platform.db import Database
 from molam.platform.web import Caller, Permission
+from molam.platform.web.l10n import NO_BREAK, Formats, zone_name
 from molam.platform.web.templating import Templates
 
 SIGN_OUT_PATH = "/auth/sign-out"
@@ -102,9 +105,43 @@ def _seconds_left(instant: datetime) -> int:
     return math.floor((instant - datetime.now(UTC)).total_seconds())
 
 
+def _places(value: Decimal | float) -> int:
+    """Count the decimals that *value* is written with."""
+    exponent = Decimal(str(value)).as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _decimal(value: object) -> Decimal:
+    """Read a decimal that JSON holds as text."""
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return Decimal(0)
+
+
+@pass_environment
+def _instant(environment: Environment, value: datetime, zone: str, style: str = "moment") -> Markup:
+    """Write an instant as every page does, and say of which zone its hour is."""
+    formats = environment.globals["formats"]
+    assert isinstance(formats, Formats)
+    written = formats.instant(value, zone, style)
+    if style == "day":
+        return written
+    name = zone_name(value.astimezone(ZoneInfo(zone)))
+    return Markup("{}{}{}").format(written, NO_BREAK, name)
+
+
 TEMPLATES = Templates(
     "molam.ops",
-    filters={"tame": _tame, "utc": _utc, "iso_instant": _iso, "seconds_left": _seconds_left},
+    filters={
+        "tame": _tame,
+        "utc": _utc,
+        "iso_instant": _iso,
+        "seconds_left": _seconds_left,
+        "places": _places,
+        "decimal": _decimal,
+        "instant": _instant,
+    },
 )
 
 

@@ -244,6 +244,7 @@ class EmergencyRow:
     reviewed_by_name: str | None
     reviewed_at: datetime | None
     review: str | None
+    is_party: bool
 
 
 FIND_EMERGENCY = Query(
@@ -251,8 +252,14 @@ FIND_EMERGENCY = Query(
     /* ops.find_emergency */
     select u.used_by, p.name as used_by_name, u.reason, u.used_at, u.review_due,
            u.reviewed_at is null and u.review_due <= clock_timestamp() as is_overdue,
-           u.reviewed_by, r.name as reviewed_by_name, u.reviewed_at, u.review
+           u.reviewed_by, r.name as reviewed_by_name, u.reviewed_at, u.review,
+           u.used_by = reader.id or reader.id = any(a.excluded)
+           or exists (select from approvals.current_votes v
+                       where v.ops_action_id = a.id and reader.id in (v.voter_id, v.seat)
+           ) as is_party
       from approvals.break_glass_uses u
+      join approvals.ops_actions a on a.id = u.ops_action_id
+     cross join (select tenancy.principal(:reader) as id) reader
       left join tenancy.people p on p.id = u.used_by
       left join tenancy.people r on r.id = u.reviewed_by
      where u.ops_action_id = :action_id

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from molam.approvals.policy.quorum import quorum_json
+from molam.approvals.policy.rules import Rules
 from molam.platform.actions import Amount, Change
 from molam.platform.web.l10n import Language
 
@@ -92,6 +94,12 @@ class Line:
     deadline: datetime | None
     moved_at: datetime
     seat: str | None = None
+
+    @property
+    def beside(self) -> str:
+        """Whom it is about, by name, where the sentence does not say so itself."""
+        told = self.target_name == self.target_id or self.target_name in self.sentence
+        return "" if told else self.target_name
 
     @property
     def is_open(self) -> bool:
@@ -187,6 +195,11 @@ def approvals_needed(quorum: dict[str, Any]) -> int:
             return min((approvals_needed(part) for part in value), default=1)
         case _:
             return 1
+
+
+def needed_by(rules: Rules) -> int:
+    """Tell how many people must agree at least before all that *rules* demand is met."""
+    return max(approvals_needed(quorum_json(each.quorum)) for each in rules.demands)
 
 
 def _share(value: dict[str, Any]) -> int:

@@ -43,8 +43,8 @@ _NAMES = {
     "high_amount": ("a high amount", "un montant élevé"),
     "medium_amount": ("a considerable amount", "un montant notable"),
     "unknown_amount": (
-        "an amount nobody can put in francs",
-        "un montant qu'on ne sait pas convertir en francs",
+        "an amount nobody knows in francs",
+        "un montant qu'on ne connaît pas en francs",
     ),
     "cross_country": ("two different countries", "deux pays différents"),
     "high_historical_risk": ("a risky history", "un historique à risque"),
@@ -57,11 +57,15 @@ _NAMES = {
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What SIRA is told. *amount* is in minor units of *currency*."""
+    """
+    What SIRA is told. *amount* is in minor units of *currency*.
+
+    Zero says that no money moves. Leaving it out says nothing, and weighs as the highest.
+    """
 
     action: Annotated[str, Meta(min_length=1, max_length=255)]
     module: Text = ""
-    amount: Annotated[int, Meta(ge=-MINOR_MAX, le=MINOR_MAX)] | None = None
+    amount: Annotated[int, Meta(ge=0, le=MINOR_MAX)] | None = None
     currency: Annotated[str, Meta(max_length=3)] | None = None
     origin_country: Country | None = None
     destination_country: Country | None = None
@@ -97,8 +101,8 @@ def advise(request: ScoreRequest, *, amount_xof: int | None) -> Advice:
     """
     Score *request* by the rules.
 
-    *amount_xof* is its amount in francs; None means that nobody could convert it,
-    which weighs as much as the highest amount.
+    *amount_xof* is its amount in francs; None means that nobody said or could convert
+    it, which weighs as much as the highest amount.
     """
     found = tuple(_contributions(request, amount_xof))
     score = max(0, min(SCORE_MAX, sum(each.weight for each in found)))
@@ -158,13 +162,15 @@ def _contributions(request: ScoreRequest, amount_xof: int | None) -> list[Contri
 
 
 def _amount(request: ScoreRequest, amount_xof: int | None) -> list[Contribution]:
-    if request.amount is None:
+    if request.amount == 0:
         return []
-    if amount_xof is None:
-        shown = f"{request.amount} {request.currency or '?'}"
+    if request.amount is None or amount_xof is None:
+        # Whoever misspells or forgets the amount must not pass as asking for nothing.
+        number = "?" if request.amount is None else request.amount
+        shown = f"{number} {request.currency or '?'}"
         return [Contribution("unknown_amount", shown, UNKNOWN_AMOUNT_WEIGHT)]
     for above, weight, name in AMOUNT_BANDS:
-        if abs(amount_xof) > above:
+        if amount_xof > above:
             return [Contribution(name, f"{amount_xof} XOF", weight)]
     return []
 

@@ -136,10 +136,10 @@ def _fee_title(params: AdjustMerchantFee, locale: str) -> str:
     formats = Formats("fr" if locale == "fr" else "en")
     decimals = max(0, -int(params.fee_percentage.normalize().as_tuple().exponent))
     fee = formats.percent(params.fee_percentage, decimals)
-    day = formats.day(params.effective_date, "long")
+    # From when is the rehearsal's to say: a day that is past means at once.
     if locale == "fr":
-        return f"Fixer les frais du marchand {params.merchant_id} à {fee} à partir du {day}"
-    return f"Set the fee of merchant {params.merchant_id} to {fee} from {day}"
+        return f"Fixer les frais du marchand {params.merchant_id} à {fee}"
+    return f"Set the fee of merchant {params.merchant_id} to {fee}"
 
 
 ACTIONS = (

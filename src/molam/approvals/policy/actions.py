@@ -181,11 +181,11 @@ def _title(params: ChangePolicy, locale: str) -> str:
     named = str(params.policy_id if params.document is None else params.document.get("name"))
     match locale == "fr", params.document is None, params.version == 0:
         case True, True, _:
-            title = f"Supprimer la politique {named}"
+            title = f"Supprimer la règle {named}"
         case True, _, True:
-            title = f"Ajouter la politique « {named} »"
+            title = f"Ajouter la règle « {named} »"
         case True, _, _:
-            title = f"Assouplir la politique « {named} »"
+            title = f"Assouplir la règle « {named} »"
         case _, True, _:
             title = f"Delete the policy {named}"
         case _, _, True:

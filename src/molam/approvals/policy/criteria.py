@@ -49,6 +49,7 @@ __all__ = [
     "criteria_json",
     "evaluate",
     "explained",
+    "only_test_failed",
     "sentence",
     "types_of",
 ]
@@ -125,6 +126,27 @@ def aggregates(criteria: Criteria) -> tuple[Aggregate, ...]:
 def sentence(criteria: Criteria, language: Language) -> str:
     """Say *criteria* in words."""
     return criteria_words.sentence(criteria.node, language)
+
+
+def only_test_failed(
+    criteria: Criteria, judged: Sequence[Mapping[str, object]], language: Language
+) -> str | None:
+    """
+    Say in words the one comparison of a trace for want of which *criteria* did not fit.
+
+    None if it was another, or more than one, or if they are not all to be met: where one
+    of several suffices, or one must not hold, no single one is what was wanting.
+    """
+    parts = criteria.node.parts if isinstance(criteria.node, All) else (criteria.node,)
+    if not all(isinstance(part, Test | History) for part in parts):
+        return None
+    failed = [each["test"] for each in judged if each.get("truth") != Truth.TRUE.value]
+    if len(failed) != 1 or len(judged) != len(parts):
+        return None
+    wanting = next((part for part in parts if node_json(part) == failed[0]), None)
+    if wanting is None or (isinstance(wanting, Test) and wanting.path == "action_type"):
+        return None
+    return criteria_words.comparison(wanting, language)
 
 
 def types_of(node: Node) -> frozenset[str] | None:

@@ -56,10 +56,10 @@ _RISKS = MappingProxyType(
 # (English, French), as the console names them. A type we do not know is its code.
 TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "ADJUST_FLOAT": ("Adjust an agent’s float", "Ajuster le float d’un agent"),
+        "ADJUST_FLOAT": ("Adjust an agent's float", "Ajuster le float d'un agent"),
         "FREEZE_MERCHANT": ("Freeze a merchant", "Geler un marchand"),
         "UNFREEZE_MERCHANT": ("Unfreeze a merchant", "Dégeler un marchand"),
-        "ADJUST_MERCHANT_FEE": ("Change a merchant’s fee", "Changer les frais d’un marchand"),
+        "ADJUST_MERCHANT_FEE": ("Change a merchant's fee", "Changer les frais d'un marchand"),
         "REQUEUE_DLQ": ("Put dead letters back", "Remettre des lettres mortes en file"),
         "ADJUST_RATE_LIMIT": ("Change a rate limit", "Changer une limite de débit"),
         "CHANGE_APPROVAL_POLICY": ("Change a policy", "Changer une règle"),
@@ -94,6 +94,11 @@ def sentence(node: Node, language: Language) -> str:
         return subject
     joint = " et " if language == "fr" else " and "
     return f"{subject} {'si' if language == 'fr' else 'if'} {joint.join(others)}"
+
+
+def comparison(node: Node, language: Language) -> str:
+    """Say one comparison alone: ``montant ≥ 5 000 F CFA``."""
+    return _words(node, language)
 
 
 def _names_types(node: Node) -> bool:

@@ -213,7 +213,7 @@ def _shadow(
             "unreachable",
             "priority",
             f"Every action that fits is decided by a policy above: {names}.",
-            f"Toute action qui correspond est décidée par une politique au-dessus : {names}.",
+            f"Toute action qui correspond est décidée par une règle au-dessus : {names}.",
         )
 
 

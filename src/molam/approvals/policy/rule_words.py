@@ -28,7 +28,7 @@ ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "auditor": ("Auditor", "Auditeur"),
         "treasury_ops": ("Treasury operations", "Trésorerie"),
         "super_admin": ("Superadministrator", "Superadministrateur"),
-        "merchant_admin": ("Merchant’s administrator", "Administrateur du marchand"),
+        "merchant_admin": ("Merchant's administrator", "Administrateur du marchand"),
         "mesh_viewer": ("Mesh viewer", "Lecteur du réseau"),
     }
 )

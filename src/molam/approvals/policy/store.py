@@ -73,6 +73,21 @@ FIND_POLICY = Query(
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRow:
+    at: datetime | None
+
+
+LATEST_CHANGE = Query(
+    """
+    /* approvals.latest_policy_change */
+    select max(updated_at) as at
+      from approvals.approval_policies
+    """,
+    row=ChangeRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     id: UUID
 

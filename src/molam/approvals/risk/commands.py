@@ -223,7 +223,8 @@ async def _open_action(
             "pool": pool.name,
             "required": chosen.required,
         }
-        ruling = Ruling(f"{chosen.policy.name} / {pool.name}"[:120], 1, rules, trace)
+        name = f"{chosen.policy.name} / {pool.name}"[:120]
+        ruling = Ruling(name, 1, rules, trace, risk=model.risk_of(advice.score))
         runtime = desk.runtime
         try:
             created = await engine.create_in(tx, runtime, request, actor, ruling=ruling)

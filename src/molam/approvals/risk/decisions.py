@@ -28,6 +28,7 @@ from molam.approvals.risk.store import RiskRow
 from molam.approvals.store import StandingRow
 from molam.approvals.timing import settle
 from molam.kernel.refusals import Refusal
+from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_proof
 from molam.platform.db import Tx
 from molam.platform.telemetry import log
 
@@ -38,11 +39,16 @@ _BY_LINK = "Rejected by a one-click link."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What came with a link when it was used. *view_hash* says what its page showed."""
+    """
+    What came with a link when it was used.
+
+    *view_hash* says what its page showed, *signed_in* who had signed in besides.
+    """
 
     comment: str | None = None
     evidence: Evidence | None = None
     view_hash: str | None = None
+    signed_in: Actor | None = None
     ip: str | None = None
     user_agent: str | None = None
 
@@ -67,6 +73,7 @@ async def consume(
         ApprovalDecided, ApprovalExpired, AlreadyVoted, EvidenceRequired: not now.
         NotEligible: its holder may not decide this, or not any more.
         StaleView: what would run, or was shown, has changed.
+        StepUpRequired: a link alone is not enough to approve this.
     """
     named = links.approval_named_in(raw)
     assert raw is not None
@@ -80,7 +87,7 @@ async def consume(
         action, row = await _locked(tx, token.approval_id)
         if kept is not None:
             await write_row(tx, row.id, kept, by=token.approver_id)
-        await _check(tx, action, row, token)
+        await _check(tx, action, row, token, signed_in=decided.signed_in)
         request = VoteRequest(
             vote="approve" if token.decision == "approve" else "reject",
             comment=decided.comment or (_BY_LINK if token.decision == "reject" else None),
@@ -140,7 +147,9 @@ async def _locked(tx: Tx, approval_id: UUID) -> tuple[LockedAction, RiskRow]:
     return action, row
 
 
-async def _check(tx: Tx, action: LockedAction, row: RiskRow, token: TokenRow) -> None:
+async def _check(
+    tx: Tx, action: LockedAction, row: RiskRow, token: TokenRow, *, signed_in: Actor | None
+) -> None:
     """Look again, after the lock, at everything that makes a link good."""
     standing = await standing_of(tx, action, token.approver_id)
     check_open(action, row, standing)
@@ -152,6 +161,31 @@ async def _check(tx: Tx, action: LockedAction, row: RiskRow, token: TokenRow) ->
     votes = {each["vote"] for each in standing.ballots if each["voter"] == standing.voter}
     if votes & {"approve", "reject"}:
         raise model.AlreadyVoted("Sign in to change your vote.")
+    if token.decision == "approve" and not links.is_enough(action.row, row):
+        _check_person(token, signed_in, standing, page=links.page_of(action.row.id))
+
+
+def _check_person(
+    token: TokenRow, signed_in: Actor | None, standing: StandingRow, *, page: str
+) -> None:
+    """
+    Raises:
+        StepUpRequired: whoever holds the link has not shown that it is theirs.
+    """
+    auth = None if signed_in is None or signed_in.id != token.approver_id else signed_in.auth
+    try:
+        require_proof(
+            acr="" if auth is None else auth.acr,
+            auth_time=None if auth is None else auth.auth_time,
+            now=standing.now,
+            max_age_s=STEP_UP_MAX_AGE_S,
+        )
+    except StepUpRequired as refusal:
+        raise StepUpRequired(
+            f"By the link alone you may only reject this. Sign in and approve it under {page}.",
+            **refusal.facts,
+            page=page,
+        ) from None
 
 
 def check_open(action: LockedAction, row: RiskRow, standing: StandingRow) -> None:

@@ -206,15 +206,18 @@ async def votes(request: Request, _caller: Caller) -> risk_views.VotesView:
         NotEligible,
         ReasonRequired,
         StaleView,
+        StepUpRequired,
         TransitionRefused,
         TooManyAttempts,
     ),
 )
 async def consume(request: Request, caller: Caller, body: ConsumeBody) -> risk_views.ConsumedView:
     """
-    Take the decision a link is for. The link is the proof of who decides; it works once.
+    Take the decision a link is for. It works once; a decision that is refused leaves it as it was.
 
-    A decision that is refused leaves the link as it was.
+    The link is the proof of who decides, and alone enough to reject. To approve what takes
+    several people, or is of high risk, its holder sends their own bearer token as well, with
+    a fresh second factor.
     """
     _consuming.take(caller.ip)
     with timed("POST", "/api/approvals/{id}/consume"):
@@ -225,6 +228,7 @@ async def consume(request: Request, caller: Caller, body: ConsumeBody) -> risk_v
                 comment=body.comment or (body.evidence if isinstance(body.evidence, str) else None),
                 evidence=_file(body.evidence),
                 view_hash=body.view_hash,
+                signed_in=await _signed_in(request),
                 ip=caller.ip,
                 user_agent=caller.user_agent,
             ),
@@ -265,6 +269,14 @@ async def override(
             actor=actor_of(caller),
         )
     return risk_views.OverriddenView(True, str(row.id), row.status, body.decision)
+
+
+async def _signed_in(request: Request) -> Actor | None:
+    """Read who signed in besides. Only a bearer token counts: no other site can send it."""
+    if "authorization" not in request.headers:
+        return None
+    caller = await request.app.state.authenticator(request)
+    return None if caller is None or caller.via != "bearer" else actor_of(caller)
 
 
 def actor_of(caller: Caller) -> Actor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from molam.approvals.risk.store import RiskRow
+from molam.approvals.store import ActionRow
 from molam.kernel.clock import Instant
 from molam.kernel.refusals import Kind, Refusal
 from molam.platform.settings import Secret
@@ -18,6 +20,7 @@ DECISIONS: tuple[Decision, ...] = ("approve", "reject")
 _PARTS = 5
 _LENGTH_MAX = 1024
 _NONCE_BYTES = 16
+_LINK_RISKS = frozenset({"low", "medium"})
 
 # Note [Links that nobody can make]
 #
@@ -28,10 +31,24 @@ _NONCE_BYTES = 16
 # spent in the transaction of the vote it casts, and only if that vote is accepted.
 # Nothing but a POST spends it: mail scanners, previews and browsers that look ahead
 # may open the page as often as they like.
+#
+# A link proves one thing: that whoever holds it can read a mailbox. It may say no to
+# anything, for that only tightens. It says yes alone only where one person's yes is
+# enough and the risk is at most medium; anywhere else that person signs in besides.
 
 
 PATH = "/approvals/link"
 """The page a link opens."""
+
+
+def is_enough(action: ActionRow, row: RiskRow) -> bool:
+    """Tell whether a link alone may approve."""
+    return row.required_approvals <= 1 and action.risk_level in _LINK_RISKS
+
+
+def page_of(action_id: UUID) -> str:
+    """Return the console's page, where one signs in to decide."""
+    return f"/ops/actions/{action_id}"
 
 
 class MissingToken(Refusal):

@@ -48,13 +48,11 @@ async def pools_of(tx: Tx) -> list[model.Pool]:
 def subject_of(
     action_type: str, module: str, payload: dict[str, Any], amount_xof: int | None
 ) -> model.Subject:
-    amount, _ = model.amount_of(payload)
     return model.Subject(
         action_type=action_type,
         module=module,
         country=model.country_of(payload, "origin_country", "account_country"),
-        # Without an amount there is nothing to convert, and nothing unknown either.
-        amount_xof=0 if amount is None else amount_xof,
+        amount_xof=amount_xof,
     )
 
 

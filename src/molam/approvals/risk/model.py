@@ -15,12 +15,15 @@ from molam.kernel.currency import CURRENCIES
 from molam.kernel.digests import digest, hashable
 from molam.kernel.money import MINOR_MAX
 from molam.kernel.refusals import Kind, Refusal
+from molam.platform.actions import Risk
+from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S
 from molam.sira.scoring import ScoreRequest
 
 ACTION_TYPE = "RISK_APPROVAL"
 APPROVALS_MAX = 3
 
 _PAYLOAD = "molam.risk.payload/1"
+_RISKS: tuple[tuple[int, Risk], ...] = ((85, "critical"), (60, "high"), (25, "medium"), (0, "low"))
 _COUNTRY_LENGTH = 2
 _TEXT_MAX = 255
 _INTEGER_MAX = 2**63 - 1
@@ -179,6 +182,11 @@ def required_approvals(policy: RiskPolicy, score: int) -> int:
     return min(APPROVALS_MAX, policy.max_approvals)
 
 
+def risk_of(score: int) -> Risk:
+    """Name the band of a score, as the console and the policies of actions name risks."""
+    return next(name for least, name in _RISKS if score >= least)
+
+
 def needs_evidence(policy: RiskPolicy, score: int) -> bool:
     return score >= policy.evidence_required_score
 
@@ -199,7 +207,7 @@ def _holds(pool: Pool, subject: Subject) -> bool:
     if subject.amount_xof is None:
         # It may be any amount, so only a pool for the largest ones will do.
         return pool.max_amount is None
-    amount = abs(subject.amount_xof)
+    amount = subject.amount_xof
     return (pool.min_amount or 0) <= amount and (
         pool.max_amount is None or amount <= pool.max_amount
     )
@@ -212,6 +220,8 @@ def rules_of(pool: Pool, *, required: int, timeout_s: int) -> Rules:
         ratio=Fraction(1),
         timeout=Duration(seconds=timeout_s),
         reject_threshold=1,
+        # What takes several people takes more than a session each of them left open.
+        step_up_max_age_s=STEP_UP_MAX_AGE_S if required > 1 else None,
         auto_execute=True,
     )
 
@@ -252,14 +262,18 @@ def amount_of(payload: dict[str, Any]) -> tuple[int | None, str | None]:
     Read the amount a payload speaks of, in minor units, and its currency.
 
     Raises:
-        PayloadRefused: an amount that is not a whole number, or an unknown currency.
+        PayloadRefused: an amount that is negative or no whole number, or an unknown currency.
     """
     amount, code = payload.get("amount"), payload.get("currency")
     if amount is not None and (isinstance(amount, bool) or not isinstance(amount, int)):
         raise PayloadRefused(
             "amount is a whole number of minor units, without point or exponent.", field="amount"
         )
-    if amount is not None and abs(amount) > MINOR_MAX:
+    if amount is not None and amount < 0:
+        raise PayloadRefused(
+            "amount is not negative; zero says that no money moves.", field="amount"
+        )
+    if amount is not None and amount > MINOR_MAX:
         raise PayloadRefused("amount is too large.", field="amount")
     if code is not None and (not isinstance(code, str) or code not in CURRENCIES):
         raise PayloadRefused(f"currency is one of {', '.join(CURRENCIES)}.", field="currency")

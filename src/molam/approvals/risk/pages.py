@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,7 +17,8 @@ from molam.approvals.risk import links as risk_links
 from molam.approvals.risk import queries as risk_queries
 from molam.approvals.risk.commands import Desk
 from molam.kernel.shown import plain
-from molam.platform.web import PUBLIC, Caller, Routes
+from molam.platform.auth.step_up import StepUpRequired
+from molam.platform.web import PUBLIC, Caller, Routes, csrf
 from molam.platform.web.limits import Limiter, TooManyAttempts
 from molam.platform.web.templating import Templates, language_of
 from molam.sira.scoring import Contribution, explain
@@ -25,7 +26,7 @@ from molam.sira.scoring import Contribution, explain
 routes = Routes()
 TEMPLATES = Templates(
     "molam.approvals",
-    filters={"tame": lambda text: plain(str(text)), "utc": lambda at: f"{at:%Y-%m-%d %H:%M} UTC"},
+    filters={"tame": lambda text: plain(str(text))},
 )
 
 _deciding = Limiter(burst=10, per_minute=10)
@@ -36,8 +37,9 @@ class LinkQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class DecideForm(msgspec.Struct, forbid_unknown_fields=True):
+    view_hash: Annotated[str, Meta(min_length=64, max_length=64)]
+    """What the page showed. It is no secret, but nobody has it who has not opened the page."""
     token: Annotated[str, Meta(max_length=1024)] | None = None
-    view_hash: Annotated[str, Meta(max_length=64)] | None = None
     comment: Annotated[str, Meta(max_length=2000)] | None = None
 
 
@@ -65,7 +67,10 @@ async def show(request: Request, caller: Caller, query: LinkQuery) -> Response:
         action=view.action,
         token=view.token,
         title=view.action.plan["title"][language],
+        changes=_changes(view.action.plan),
         amount=view.action.plan["amount"],
+        is_enough=view.is_enough,
+        page=risk_links.page_of(view.action.id),
         reason=explain(row.sira_score or 0, found, language),
         links=view.links,
         view_hash=view.view_hash,
@@ -97,25 +102,33 @@ async def show(request: Request, caller: Caller, query: LinkQuery) -> Response:
         NotEligible,
         ReasonRequired,
         StaleView,
+        csrf.CrossSiteRefused,
         TooManyAttempts,
     ),
 )
 async def decide(request: Request, caller: Caller, form: DecideForm) -> Response:
-    """Take the decision of the form's link."""
+    """Take the decision of the form's link, from the page that showed what it decides."""
     _deciding.take(caller.ip)
+    csrf.check_origin(request, public_origin=request.app.state.public_origin)
     desk = request.app.state.desk
     assert isinstance(desk, Desk)
-    await decisions.consume(
-        desk,
-        form.token,
-        decisions.Decided(
-            comment=form.comment,
-            view_hash=form.view_hash,
-            ip=caller.ip,
-            user_agent=caller.user_agent,
-        ),
+    decided = decisions.Decided(
+        comment=form.comment,
+        view_hash=form.view_hash,
+        ip=caller.ip,
+        user_agent=caller.user_agent,
     )
+    try:
+        await decisions.consume(desk, form.token, decided)
+    except StepUpRequired as refusal:
+        return RedirectResponse(str(refusal.facts["page"]), status_code=HTTPStatus.SEE_OTHER)
     assert form.token is not None
     return RedirectResponse(
         f"{risk_links.PATH}?{urlencode({'token': form.token})}", status_code=HTTPStatus.SEE_OTHER
     )
+
+
+def _changes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """List what is asked for, without the amount where it stands above as money."""
+    above = {"amount", "currency"} if plan["amount"] else set()
+    return [each for each in plan["changes"] if each["what"] not in above]

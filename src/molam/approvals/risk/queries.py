@@ -10,7 +10,7 @@ from molam.approvals.risk import proof_store as proofs
 from molam.approvals.risk import store
 from molam.approvals.risk.commands import Desk
 from molam.approvals.risk.decisions import find_token
-from molam.approvals.risk.links import DECISIONS, Decision, approval_named_in
+from molam.approvals.risk.links import DECISIONS, Decision, approval_named_in, is_enough
 from molam.approvals.risk.model import ApprovalNotFound
 from molam.approvals.risk.proof_store import EvidenceRow, TokenRow, VoteRow
 from molam.approvals.risk.store import RiskRow
@@ -30,6 +30,8 @@ class LinkView:
     """
     What the holder of a link is shown. *links* has one for each decision still open to them.
 
+    *is_enough* is whether a link alone may approve.
+
     *view_hash* stands for what is shown; sent back with the decision, it proves what
     was seen.
     """
@@ -38,6 +40,7 @@ class LinkView:
     action: ActionRow
     token: TokenRow
     links: dict[Decision, str]
+    is_enough: bool
     view_hash: str
 
 
@@ -122,4 +125,5 @@ async def view_of_link(desk: Desk, raw: str | None, *, locale: str) -> LinkView:
         for word in DECISIONS
         if each.decision == word and not each.used and not each.is_over
     }
-    return LinkView(row, action, token, usable, view_hash_of(action, locale).hex())
+    enough = is_enough(action, row)
+    return LinkView(row, action, token, usable, enough, view_hash_of(action, locale).hex())

@@ -81,8 +81,10 @@ class Scorer:
         return bool(self.url)
 
     async def amount_xof(self, db: Database, request: ScoreRequest) -> int | None:
-        if request.amount is None:
-            return None
+        """Return what is asked for in francs; None when nobody said, or knows the rate."""
+        if not request.amount:
+            # No money is no money in any currency.
+            return request.amount
         return await self.francs.of(db, request.amount, request.currency)
 
     def weigh_here(self, request: ScoreRequest, amount_xof: int | None) -> Weighed:

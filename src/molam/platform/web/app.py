@@ -61,6 +61,7 @@ def build_app(
     app.middleware_stack = Edge(Compression(app.router), site=site)
     app.state.settings = settings
     app.state.clock = site.clock
+    app.state.public_origin = site.public_origin
     app.state.operations = operations
     app.state.authenticator = authenticator
     return app
