@@ -23,6 +23,8 @@ from fastapi import FastAPI
 
 from builders import a_merchant, a_person, a_transaction, an_alert
 from molam.approvals.engine import Engine
+from molam.approvals.risk import endpoints as risk_endpoints
+from molam.approvals.risk import pages as risk_pages
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Operation
 from molam.platform.web.limits import Limiter
