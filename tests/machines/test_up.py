@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
-import secrets
+import random
 import shutil
 import signal
 import socket
@@ -19,8 +20,6 @@ import pytest
 
 pytestmark = [
     pytest.mark.processes,
-    # One folder and one range of ports: under xdist these tests share a worker.
-    pytest.mark.xdist_group("up"),
 ]
 
 READY_TIMEOUT_S = 120.0
@@ -77,10 +76,21 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+PORTS = (3001, 3011, 3012, 3013, 3014, 3100, 3136, 8000)
+
+
 @pytest.fixture(scope="module")
 def offset() -> int:
-    """Shift the ports to where nobody else's are likely to be."""
-    return secrets.randbelow(40) * 200 + 11_000
+    """Shift the ports to where nobody else's are: not the other workers', nor another run's."""
+    # Each worker of pytest-xdist has a range of its own.
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+    for place in random.sample(range(10), 10):
+        offset = 11_000 + (mine * 10 + place) * 200
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in PORTS:
+                held.enter_context(socket.create_server(("127.0.0.1", port + offset)))
+            return offset
+    raise AssertionError("no place for the product's ports")
 
 
 @pytest.fixture
@@ -106,6 +116,10 @@ def test_starts_everything_and_stops_cleanly_on_sigterm(up: Up):
 
 
 def test_second_start_repeats_nothing_and_ctrl_c_stops_it(up: Up, home: Path):
+    up.wait_ready()
+    up.end(signal.SIGTERM)
+    assert _wait_until_gone(up.pids) == set()
+    up = Up(home, up.offset, "--no-traffic", "--days", "1")
     up.wait_ready()
 
     assert _last_line(home, "seed") == "published 0 events of the last 1 days"
