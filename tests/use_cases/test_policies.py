@@ -23,7 +23,7 @@ from molam.approvals.policy.quorum import PolicyMalformed
 from molam.approvals.policy.selection import META, select
 from molam.approvals.policy.trials import backtest, past_facts, simulate
 from molam.approvals.runtime import Runtime
-from molam.approvals.store import PolicyRow
+from molam.approvals.store import NOW, PolicyRow
 from molam.entrypoints.registry import registry
 from molam.platform.actions import PreconditionChanged
 from molam.platform.db import Database
@@ -454,7 +454,7 @@ async def test_a_backtest_counts_what_would_come_too_late(
         runtime.registry,
     )
     async with runtime.db.transaction("tests.backtest", readonly=True) as tx:
-        now = await tx.one(policy_store.POLICIES_NOW)
+        now = await tx.one(NOW)
         assert now is not None
         mine = draft.stored(None, version=1, created_at=now.at)
         tried = await backtest(tx, ([], [mine]), types=draft.criteria.types)

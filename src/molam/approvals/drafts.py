@@ -11,13 +11,13 @@ from uuid import UUID
 import msgspec
 
 from molam.approvals import binding, store
-from molam.approvals.electorate import electorate, people_named, roles_asked
+from molam.approvals.electorate import electorate, people_named, pinned, roles_asked
 from molam.approvals.intents import Intent, facts_of, plan_json
 from molam.approvals.model import ActionAbsent, Actor, FieldsRefused, NewAction, Unsatisfiable
 from molam.approvals.policy import durations
 from molam.approvals.policy.book import PolicyBook
 from molam.approvals.policy.decision import Elector, Missing, decide
-from molam.approvals.policy.quorum import pin, quorum_json
+from molam.approvals.policy.quorum import quorum_json
 from molam.approvals.policy.rules import Rules, at_level, levels, rules_json, tightened
 from molam.approvals.store import StandingRow
 from molam.approvals.timing import deadline, next_escalation
@@ -100,8 +100,8 @@ async def draft_of(
     # A service asks; whoever answers for it asked.
     excluded |= {standing.voter, standing.owner or standing.voter}
     barred = frozenset(excluded) | frozenset(standing.excluded_too)
-    rules = _pinned(rules, electorate(rules, standing, excluded=barred))
     electors = electorate(rules, standing, excluded=barred)
+    rules = pinned(rules, electors)
     _check_satisfiable(rules, standing, barred)
 
     snapshot = {"name": ruling.name, "version": ruling.version, "rules": rules_json(rules)}
@@ -158,15 +158,6 @@ async def _standing(
     )
     assert standing is not None
     return standing
-
-
-def _pinned(rules: Rules, electors: list[Elector]) -> Rules:
-    """Fix the size of every pool, so that shrinking a role later cannot lower the bar."""
-    return replace(
-        rules,
-        quorum=pin(rules.quorum, electors),
-        also=tuple(pin(each, electors) for each in rules.also),
-    )
 
 
 def _check_satisfiable(rules: Rules, standing: StandingRow, barred: frozenset[str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from molam.approvals.policy.decision import Ballot, Elector
-from molam.approvals.policy.quorum import roles_in, users_in
+from molam.approvals.policy.quorum import pin, roles_in, users_in
 from molam.approvals.policy.rules import Rules
 from molam.approvals.store import StandingRow
 
@@ -55,3 +57,12 @@ def ballots_of(standing: StandingRow, *, excluded: frozenset[str] = frozenset())
         for each in standing.ballots
         if each["vote"] != "withdrawn" and each["voter"] not in excluded
     ]
+
+
+def pinned(rules: Rules, electors: Sequence[Elector]) -> Rules:
+    """Fix the size of every pool, so that shrinking a role later cannot lower the bar."""
+    return replace(
+        rules,
+        quorum=pin(rules.quorum, electors),
+        also=tuple(pin(each, electors) for each in rules.also),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -20,42 +20,6 @@ from molam.platform.actions import Registry
 from molam.platform.db import Database
 
 Document = dict[str, Any]
-
-
-class OpsApprovals(Protocol):
-    """
-    What the engine does, in this process (`Engine`) or over HTTP (`client.Client`).
-
-    Documents are the API's: the action's fields as in ``GET /api/ops/actions/{id}``.
-    Refusals are raised, with the same codes either way.
-    """
-
-    async def create_ops_action(self, **fields: object) -> Document: ...
-
-    async def vote_on_action(
-        self,
-        action_id: str,
-        voter_id: str,
-        voter_roles: Sequence[str],
-        vote: str,
-        comment: str | None = None,
-    ) -> Document: ...
-
-    async def get_action_with_votes(self, action_id: str) -> Document: ...
-
-    async def get_pending_actions(
-        self, roles: Sequence[str], limit: int = 50, offset: int = 0
-    ) -> list[Document]: ...
-
-    async def execute_action(self, action_id: str, executor_id: str) -> Document: ...
-
-    async def get_audit_trail(self, action_id: str) -> list[Document]: ...
-
-    async def get_user_vote_history(
-        self, user_id: str, limit: int = 50, offset: int = 0
-    ) -> list[Document]: ...
-
-    async def get_approval_stats(self) -> list[Document]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,22 +196,6 @@ SEARCH_ACTIONS = Query(
     row=ActionRow,
 )
 
-FIND_BY_ID_PREFIX = Query(
-    """
-    /* approvals.find_by_id_prefix */
-    select """
-    + COLUMNS
-    + """
-      from approvals.ops_actions
-     where id::text like :prefix || '%'
-        or target_tenant_id = :text
-        or idempotency_key = :text
-        or action_type = upper(:text)
-     order by created_at desc
-     limit :limit
-    """,
-    row=ActionRow,
-)
 
 LIST_USER_ACTIONS = Query(
     """

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 
 from molam.kernel.clock import Instant
-from molam.kernel.ids import ID_LENGTH_MAX
 from molam.kernel.refusals import Kind, Refusal
 
 REASON_LENGTH_MIN = 10
@@ -233,4 +232,3 @@ class Executed:
 
 
 LEASE = timedelta(seconds=30)
-ID_MAX = ID_LENGTH_MAX

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
-from molam.approvals import attempt_store, binding, list_store, store
+from molam.approvals import attempt_store, list_store, store
 from molam.approvals.abilities import abilities
 from molam.approvals.lifecycle import OPEN, State
 from molam.approvals.list_store import AttemptRow, CommentRow, VoteRow
@@ -250,17 +250,6 @@ async def search(
     )
 
 
-async def look_up(db: Database, text: str, *, limit: int = 10) -> list[ActionRow]:
-    """Find actions by the beginning of their id, their target, type or idempotency key."""
-    is_prefix = len(text) >= 6 and all(char in "0123456789abcdef-" for char in text.lower())  # noqa: PLR2004
-    return await db.read(
-        list_store.FIND_BY_ID_PREFIX,
-        prefix=text.lower() if is_prefix else "none",
-        text=text,
-        limit=limit,
-    )
-
-
 async def user_actions(
     db: Database, person: str, *, limit: int = 50, offset: int = 0
 ) -> list[ActionRow]:
@@ -288,13 +277,3 @@ async def pending_summary(db: Database) -> list[list_store.PendingSummaryRow]:
 async def votes_of(db: Database, action_ids: Sequence[UUID]) -> list[VoteRow]:
     """List every vote ever cast on some actions, oldest first."""
     return await db.read(list_store.LIST_VOTES, ids=list(action_ids))
-
-
-def intent_text(row: ActionRow) -> Mapping[str, object]:
-    """Show the intent as it was hashed, for whoever wants to check."""
-    return binding.intent_of(
-        action_type=row.action_type,
-        schema=row.schema,
-        params=row.params,
-        target=(row.target_tenant_type, row.target_tenant_id),
-    )

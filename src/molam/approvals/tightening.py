@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from molam.approvals import binding
-from molam.approvals.electorate import electorate, people_named, roles_asked
+from molam.approvals.electorate import electorate, people_named, pinned, roles_asked
 from molam.approvals.intents import facts_of
 from molam.approvals.locked import LockedAction, standing_of
 from molam.approvals.policy.book import PolicyBook
-from molam.approvals.policy.quorum import pin
 from molam.approvals.policy.rules import Rules, at_level, levels, strictest
 from molam.approvals.policy.store import LATEST_CHANGE
 from molam.approvals.store import ActionRow, StandingRow
@@ -63,11 +61,7 @@ def _is_unchanged(row: ActionRow, standing: StandingRow) -> bool:
 
 def _pinned(rules: Rules, standing: StandingRow, barred: frozenset[str]) -> Rules:
     electors = electorate(rules, standing, excluded=barred)
-    return replace(
-        rules,
-        quorum=pin(rules.quorum, electors),
-        also=tuple(pin(each, electors) for each in rules.also),
-    )
+    return pinned(rules, electors)
 
 
 def _facts(row: ActionRow) -> dict[str, object]:

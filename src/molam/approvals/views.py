@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from molam.approvals import binding
-from molam.approvals.list_store import CommentRow, VoteRow
+from molam.approvals.list_store import VoteRow
 from molam.approvals.locked import view_hash_of
 from molam.approvals.model import Executed
 from molam.approvals.policy.decision import Missing
 from molam.approvals.queries import ActionPage, Counted
 from molam.approvals.store import ActionRow
+from molam.approvals.tightening import intent_document
 from molam.kernel.shown import masked
 
 # Columns that are the engine's own bookkeeping.
@@ -73,14 +74,7 @@ def page_json(page: ActionPage) -> dict[str, Any]:
     return {
         "view_hash": page.view_hash,
         "intent_hash": row.intent_hash.hex(),
-        "intent": masked(
-            binding.intent_of(
-                action_type=row.action_type,
-                schema=row.schema,
-                params=row.params,
-                target=(row.target_tenant_type, row.target_tenant_id),
-            )
-        ),
+        "intent": masked(intent_document(row)),
         "plan": masked(row.plan),
         "policy": {"name": row.policy_name, "version": row.policy_version},
         "policy_sentence": page.policy_sentence,
@@ -100,10 +94,6 @@ def vote_json(row: VoteRow) -> dict[str, Any]:
         "signed_jwt": None,
         "updated_at": binding.instant_text(row.created_at),
     }
-
-
-def comment_json(row: CommentRow) -> dict[str, Any]:
-    return plain(row)
 
 
 def missing_json(missing: Missing) -> dict[str, Any]:

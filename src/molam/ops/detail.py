@@ -56,7 +56,6 @@ HASTE_VOTES = 3
 HASTE = timedelta(seconds=5)
 HASTE_LASTS = timedelta(minutes=1)
 _SEEN_LENGTH_MAX = 32_768
-_END_LENGTH = 4
 
 Hue = Literal["green", "red", "blue", "orange"]
 

@@ -20,8 +20,6 @@ from molam.platform.web import Caller, Routes
 
 routes = Routes()
 
-DAYS_DEFAULT = 30
-
 
 class StatisticsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     days: Literal["7", "30", "90"] = "30"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import msgspec
@@ -21,8 +20,6 @@ SCORE = Permission(
     frozenset({"service", "ops_admin", "finance_ops", "pay_admin", "compliance", "treasury_ops"}),
 )
 
-InFrancs = Callable[[int, str | None], Awaitable[int | None]]
-"""Puts minor units of a currency in francs CFA; None when nobody can."""
 
 _SCORES = Histogram(
     "molam_sira_score", "Scores given.", buckets=(0, 25, 50, 60, 70, 80, 85, 90, 95, 100)

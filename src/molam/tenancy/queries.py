@@ -75,11 +75,6 @@ async def people_of(tx: Tx, ids: Sequence[str]) -> dict[str, store.KnownPersonRo
     return {row.id: row for row in rows}
 
 
-async def grants_of(tx: Tx, person_id: str) -> list[store.GrantRow]:
-    """List what a person holds now, the platform's roles and merchants'."""
-    return await tx.all(store.LIST_GRANTS, person_id=person_id)
-
-
 async def search_people(tx: Tx, text: str, *, limit: int) -> list[store.KnownPersonRow]:
     """Find people whose name, address or id begins with *text*."""
     return await tx.all(

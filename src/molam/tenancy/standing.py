@@ -111,11 +111,6 @@ async def fee_on(tx: Tx, merchant_id: str, on: date) -> store.FeeRow | None:
     return await tx.one(store.FIND_FEE, merchant_id=merchant_id, on=on)
 
 
-async def fees_of(tx: Tx, merchant_id: str, *, limit: int = 20) -> list[store.FeeRow]:
-    """List what was agreed with a merchant, the latest day first."""
-    return await tx.all(store.LIST_FEES, merchant_id=merchant_id, limit=limit)
-
-
 async def lock_agent(tx: Tx, agent_id: str) -> store.AgentRow:
     """
     Raises:

@@ -199,17 +199,6 @@ FIND_FEE = Query(
     row=FeeRow,
 )
 
-LIST_FEES = Query(
-    """
-    /* tenancy.list_fees */
-    select id, merchant_id, basis_points, effective_date, set_by, set_at, action_id
-      from tenancy.merchant_fees
-     where merchant_id = :merchant_id
-     order by effective_date desc, set_at desc, id desc
-     limit :limit
-    """,
-    row=FeeRow,
-)
 
 APPEND_FEE = Query(
     """

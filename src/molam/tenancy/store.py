@@ -189,18 +189,6 @@ LIST_PEOPLE = Query(
     row=KnownPersonRow,
 )
 
-LIST_GRANTS = Query(
-    """
-    /* tenancy.list_grants */
-    select id, person_id, role, merchant_id, granted_at
-      from tenancy.role_grants
-     where person_id = :person_id
-       and revoked_at is null
-     order by role, merchant_id
-     limit 200
-    """,
-    row=GrantRow,
-)
 
 SEARCH_PEOPLE = Query(
     """

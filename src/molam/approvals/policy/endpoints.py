@@ -14,7 +14,6 @@ from molam.approvals.endpoints import answered, etag
 from molam.approvals.model import FieldsRefused, StaleVersion, TwinOpen, Unsatisfiable
 from molam.approvals.permissions import POLICY_READ, POLICY_WRITE
 from molam.approvals.policy import policies
-from molam.approvals.policy import store as policy_store
 from molam.approvals.policy.document import read_draft
 from molam.approvals.policy.fields import CriteriaMalformed
 from molam.approvals.policy.lint import lint
@@ -36,6 +35,7 @@ from molam.approvals.policy.wire import (
 )
 from molam.approvals.requests import actor_of, new_action, runtime_of
 from molam.approvals.runtime import Runtime
+from molam.approvals.store import NOW
 from molam.approvals.wire import Answer
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes
@@ -131,7 +131,7 @@ async def simulate_policy(request: Request, caller: Caller, body: SimulateBody) 
         check_bounds(each)
     async with runtime.db.transaction("approvals.simulate_policy", readonly=True) as tx:
         sets = await _sets(tx, runtime, body.policy, body.policy_id)
-        now = await tx.one(policy_store.POLICIES_NOW)
+        now = await tx.one(NOW)
         assert now is not None
         trials = await simulate(tx, runtime.registry, asked, sets, at=now.at)
     return answered({"results": [trial_json(each) for each in trials]}, headers)
@@ -253,7 +253,7 @@ async def _sets(
     old = next((each for each in before if each.id == replaced), None)
     if policy_id is not None and old is None:
         raise PolicyAbsent("Check the policy's id.")
-    now = await tx.one(policy_store.POLICIES_NOW)
+    now = await tx.one(NOW)
     assert now is not None
     created = now.at if old is None else old.created_at
     mine = draft.stored(replaced, version=1 if old is None else old.version + 1, created_at=created)

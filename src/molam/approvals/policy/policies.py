@@ -23,7 +23,7 @@ from molam.approvals.policy.effect import is_tightening, only_built_in_decided
 from molam.approvals.policy.lint import Finding, lint
 from molam.approvals.policy.selection import StoredPolicy
 from molam.approvals.runtime import Runtime
-from molam.approvals.store import ActionRow, PolicyRow
+from molam.approvals.store import NOW, ActionRow, PolicyRow
 from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
@@ -222,7 +222,7 @@ async def weigh(tx: Tx, registry: Registry, wanted: Wanted) -> Weighed:
         PolicyAbsent, StaleVersion: what it replaces is not there any more.
         PolicyMalformed, CriteriaMalformed: it cannot be read.
     """
-    now = await tx.one(policy_store.POLICIES_NOW)
+    now = await tx.one(NOW)
     assert now is not None
     row = None
     if wanted.version:

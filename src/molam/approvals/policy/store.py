@@ -33,20 +33,6 @@ LOCK_POLICIES = Query(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
-    at: datetime
-
-
-POLICIES_NOW = Query(
-    """
-    /* approvals.policies_now */
-    select clock_timestamp() as at
-    """,
-    row=Now,
-)
-
-
 LIST_POLICIES = Query(
     f"""
     /* approvals.list_policies */
