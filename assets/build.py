@@ -38,7 +38,7 @@ INSTALLED = MODULES / ".molam-lock"
 # What each built file is made of, in order. Paths are under node_modules, or
 # under assets when they begin with a dot.
 STYLES = {
-    "app.css": ("@tabler/core/dist/css/tabler.min.css", "./css/app.css"),
+    "app.css": ("@tabler/core/dist/css/tabler.min.css", "./css/app.css", "./css/money.css"),
     "ops.css": ("./css/ops.css",),
 }
 PLAIN_STYLES = ("uplot/dist/uPlot.min.css",)

@@ -186,3 +186,10 @@ async def ops_db(dsn: str) -> AsyncIterator[Database]:
     """As an ops process: every merchant, and what the migrations grant molam_ops."""
     async for database in _opened(dsn, ProcessRole.OPS):
         yield database
+
+
+@pytest.fixture
+async def money_db(dsn: str) -> AsyncIterator[Database]:
+    """As what changes things for a merchant: one at a time, and what molam_money may."""
+    async for database in _opened(dsn, ProcessRole.MONEY):
+        yield database

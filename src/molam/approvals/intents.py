@@ -121,7 +121,7 @@ async def rehearse(tx: Tx, intent: Intent) -> Plan:
 
 def plan_json(intent: Intent, plan: Plan) -> dict[str, Any]:
     """Write the plan as it is stored, shown, and hashed into the view."""
-    return {
+    written = {
         "target_name": plan.target_name,
         "title": {locale: intent.type.title(intent.params, locale) for locale in binding.LOCALES},
         "changes": [
@@ -134,6 +134,10 @@ def plan_json(intent: Intent, plan: Plan) -> dict[str, Any]:
         "moves_money": intent.type.moves_money,
         "country": plan.country,
     }
+    if intent.type.ended is not None:
+        # Whoever ends the action has this row in hand, and not its type.
+        written["tells_end"] = True
+    return written
 
 
 def facts_of(

@@ -8,6 +8,8 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from molam.approvals import binding, lifecycle, store
 from molam.approvals.electorate import ballots_of, electorate
 from molam.approvals.model import ActionAbsent, Actor
@@ -18,6 +20,34 @@ from molam.audit import chain
 from molam.audit.commands import append
 from molam.kernel.clock import Instant
 from molam.platform.db import Tx
+from molam.platform.jobs import enqueue
+
+AUTO_EXECUTE = "approvals.auto_execute_action"
+TELL_END = "approvals.tell_end"
+
+_IN_VAIN = frozenset(
+    {
+        lifecycle.State.REJECTED,
+        lifecycle.State.EXPIRED,
+        lifecycle.State.CANCELLED,
+        lifecycle.State.SUPERSEDED,
+        lifecycle.State.STALE,
+        lifecycle.State.FAILED,
+    }
+)
+
+
+class ActionFollows(msgspec.Struct, frozen=True):
+    """Arguments of the two jobs that an action's new state asks for, version 1."""
+
+    action_id: str
+    state: str
+
+
+def ended_in_vain(row: ActionRow) -> bool:
+    """Tell whether an action ended without its effect; a failure to be tried again has not."""
+    return lifecycle.State(row.state) in _IN_VAIN and row.next_attempt_at is None
+
 
 _PLACES = {each.name: place for place, each in enumerate(fields(ActionRow))}
 _VALUES = attrgetter(*_PLACES)
@@ -109,6 +139,17 @@ class LockedAction:
         await tx.all(store.UPDATE_ACTION, **_mutable(self.row))
         await append(tx, self.entries)
         self.entries = []
+        if self.row.state != self.found.state:
+            await self._ask_for_what_follows(tx)
+
+    async def _ask_for_what_follows(self, tx: Tx) -> None:
+        """Have an approved action carried out, and the domain told of one that will not be."""
+        row = self.row
+        follows = ActionFollows(str(row.id), row.state)
+        if row.state == lifecycle.State.APPROVED and row.auto_execute:
+            await enqueue(tx, AUTO_EXECUTE, follows, once=f"{AUTO_EXECUTE}/{row.id}")
+        elif row.plan.get("tells_end") and ended_in_vain(row):
+            await enqueue(tx, TELL_END, follows, once=f"{TELL_END}/{row.id}/{row.state}")
 
     @property
     def is_open(self) -> bool:

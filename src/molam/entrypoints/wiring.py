@@ -9,15 +9,21 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 from fastapi import FastAPI
 
+from molam.approvals.policy.book import PolicyBook
+from molam.approvals.runtime import Runtime
+from molam.entrypoints.desk import worker_name
 from molam.entrypoints.keys import secret_key
 from molam.entrypoints.local import MERCHANT_PORT
+from molam.entrypoints.registry import registry
 from molam.entrypoints.signed_in_apps import callers_of, hear_directory, site_of
 from molam.kernel.clock import SystemClock
-from molam.merchant import endpoints, live, pages, stream
+from molam.ledger.francs import Francs
+from molam.merchant import routes as dashboard
 from molam.merchant.cache import Bodies, RateBook
 from molam.platform.auth.assembly import Auth
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
+from molam.platform.files import open_store
 from molam.platform.settings import Settings
 from molam.platform.web import Cursors, assets, build_app, preferences
 from molam.platform.web.listener import listening
@@ -42,10 +48,7 @@ def merchant_app(settings: Settings) -> FastAPI:
     app = build_app(
         name="merchant-dashboard",
         routes=[
-            endpoints.routes,
-            stream.routes,
-            pages.routes,
-            live.routes,
+            *dashboard.ALL,
             preferences.routes,
             assets.routes,
             auth.routes,
@@ -71,6 +74,17 @@ def _lifespan(
             application="molam-merchant",
             connections_max=settings.molam_db_connections_max,
         )
+        # What changes anything goes by a role of its own, over connections of its own.
+        app.state.money = money = await open_database(
+            settings.database_dsn,
+            ProcessRole.MONEY,
+            application="molam-merchant-money",
+            connections_max=settings.molam_db_connections_max,
+        )
+        known = registry()
+        app.state.runtime = Runtime(money, known, PolicyBook(known), worker_name("merchant"))
+        app.state.francs = Francs(SystemClock())
+        app.state.files = open_store(settings)
         app.state.hub = hub = Hub(channels=CHANNELS)
         app.state.rates = RateBook()
         app.state.bodies = Bodies()
@@ -92,6 +106,7 @@ def _lifespan(
         ):
             yield
         turning.cancel()
+        await money.close()
         await app.state.db.close()
 
     return lifespan

@@ -15,6 +15,11 @@ async def entries_of(tx: Tx, *, merchant_id: str, cause_ids: Sequence[str]) -> l
     return await tx.all(store.LIST_ENTRIES, merchant_id=merchant_id, cause_ids=list(cause_ids))
 
 
+async def balances_of(tx: Tx, *, merchant_id: str) -> list[store.BalanceRow]:
+    """List what a merchant has: free, promised to customers, and on its way to its bank."""
+    return await tx.all(store.LIST_BALANCES, merchant_id=merchant_id)
+
+
 async def rates_on(db: Database, on: date) -> model.Rates:
     """Read the rates in force on a day."""
     rows = await db.read(store.LIST_RATES, on=on)

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from molam.platform.db import Query, Rank
+from molam.platform.db.transaction import Nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,21 @@ class RateRow:
     rate: Decimal
     source: str
     indicative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """What a merchant has in one currency, in minor units."""
+
+    currency: str
+    available: int
+    reserved: int
+    in_payout: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBalanceRow:
+    balance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,10 @@ POST_TRANSFERS = Query(
     balanced as (
         insert into ledger.accounts as a (id, kind, owner_id, currency, balance)
         select account_id,
-               case when owner_id is not null then 'merchant_available'
+               case when owner_id is not null
+                    then 'merchant_' || case when account_id like '%:reserved:' || currency then 'reserved'
+                                             when account_id like '%:in_payout:' || currency then 'in_payout'
+                                             else 'available' end
                     else split_part(account_id, ':', 1) || '_' || split_part(account_id, ':', 2) end,
                owner_id, currency, amount
           from summed
@@ -136,4 +155,42 @@ LIST_IMBALANCES = Query(
      limit 100
     """,
     row=ImbalanceRow,
+)
+
+PUT_AVAILABLE = Query(
+    """
+    /* ledger.put_available */
+    insert into ledger.accounts (id, kind, owner_id, currency)
+    values (:id, 'merchant_available', :merchant_id, :currency)
+        on conflict (id) do nothing
+    """,
+    row=Nothing,
+    locks=Rank.LEDGER_ACCOUNT,
+)
+
+LOCK_BALANCE = Query(
+    """
+    /* ledger.lock_balance */
+    select balance
+      from ledger.accounts
+     where id = :id
+       for update
+    """,
+    row=AccountBalanceRow,
+    locks=Rank.LEDGER_ACCOUNT,
+)
+
+LIST_BALANCES = Query(
+    """
+    /* ledger.list_balances */
+    select currency,
+           coalesce(sum(balance) filter (where kind = 'merchant_available'), 0)::bigint as available,
+           coalesce(sum(balance) filter (where kind = 'merchant_reserved'), 0)::bigint as reserved,
+           coalesce(sum(balance) filter (where kind = 'merchant_in_payout'), 0)::bigint as in_payout
+      from ledger.accounts
+     where owner_id = :merchant_id
+     group by currency
+     order by currency
+    """,
+    row=BalanceRow,
 )

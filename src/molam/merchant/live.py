@@ -14,10 +14,9 @@ from starlette.responses import Response
 from molam.kernel.currency import currency
 from molam.merchant import model, permissions, queries
 from molam.merchant.figures import Overview
+from molam.merchant.frame import TEMPLATES, may
 from molam.merchant.pages import (
     LATEST_ROWS,
-    TEMPLATES,
-    may,
     newest_alert,
     newest_transaction,
     read_overview,

@@ -15,25 +15,23 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.currency import CURRENCIES, UnknownCurrency, currency
-from molam.merchant import commands, figures, model, permissions, queries
+from molam.merchant import commands, figures, frame, model, permissions, queries
 from molam.merchant.endpoints import position_of
 from molam.merchant.filters import Asked, read_filters
 from molam.merchant.store import AlertRow
 from molam.payments import queries as payments
 from molam.platform.db import Database
-from molam.platform.web import PUBLIC, Caller, CursorRefused, Permission, Routes
+from molam.platform.web import PUBLIC, Caller, CursorRefused, Routes
 from molam.platform.web.preferences import local_path
-from molam.platform.web.templating import Templates, dom_id, language_of
+from molam.platform.web.templating import dom_id, language_of
 from molam.sira import sentences
 
 routes = Routes()
-TEMPLATES = Templates("molam.merchant")
 
 LATEST_ROWS = 8
 ALERTS_SHOWN = 4
 ALERTS_LISTED = 100
 PAGE_ROWS = 50
-SIGN_OUT_PATH = "/auth/sign-out"
 
 Live = Annotated[Literal["0"], Meta(description="0: do not connect to the live stream")]
 
@@ -65,7 +63,7 @@ async def sign_in(request: Request, _caller: Caller, query: SignInQuery) -> Resp
         given = {"next": query.next, "acr_values": query.acr_values, "max_age": query.max_age}
         wanted = urlencode({key: value for key, value in given.items() if value is not None})
         return RedirectResponse(f"/auth/sign-in?{wanted}", status_code=HTTPStatus.SEE_OTHER)
-    return TEMPLATES.page(request, None, "sign_in.html", next=local_path(query.next))
+    return frame.TEMPLATES.page(request, None, "sign_in.html", next=local_path(query.next))
 
 
 @routes.get(
@@ -77,7 +75,7 @@ async def sign_in(request: Request, _caller: Caller, query: SignInQuery) -> Resp
 )
 async def overview(request: Request, caller: Caller, query: OverviewQuery) -> Response:
     """Show the period's figures, or the transactions to those who may not see figures."""
-    if not may(caller, permissions.VIEW_KPIS):
+    if not frame.may(caller, permissions.VIEW_KPIS):
         return RedirectResponse("/transactions", status_code=HTTPStatus.SEE_OTHER)
     db, merchant_id = request.app.state.db, caller.merchant
     shop = await queries.settings_of(db, merchant_id=merchant_id)
@@ -88,12 +86,13 @@ async def overview(request: Request, caller: Caller, query: OverviewQuery) -> Re
         merchant_id=merchant_id,
         period=period,
         code=currency(query.currency or shop.default_currency).code,
-        sees_alerts=may(caller, permissions.VIEW_ALERTS),
+        sees_alerts=frame.may(caller, permissions.VIEW_ALERTS),
     )
-    return await _page(
+    return await frame.page(
         request,
         caller,
         "overview.html",
+        place="overview",
         shop=shop,
         live=query.live is None,
         view=view,
@@ -163,10 +162,11 @@ async def transactions(request: Request, caller: Caller, asked: Asked) -> Respon
         return asked.address(cursor=sealed)
 
     chips = asked.pairs(cursor=None, live=None)
-    return await _page(
+    return await frame.page(
         request,
         caller,
         "transactions.html",
+        place="transactions",
         shop=shop,
         live=asked.live is None and beyond is None,
         newest=await newest_transaction(db, merchant_id),
@@ -195,10 +195,11 @@ async def transaction(request: Request, caller: Caller) -> Response:
     db, merchant_id = request.app.state.db, caller.merchant
     detail = await queries.transaction(db, merchant_id=merchant_id, id_=request.path_params["id"])
     posted = (each.posted_at for each in detail.entries if each.cause == detail.row.type)
-    return await _page(
+    return await frame.page(
         request,
         caller,
         "transaction.html",
+        place="transactions",
         shop=await queries.settings_of(db, merchant_id=merchant_id),
         live=None,
         detail=detail,
@@ -218,15 +219,16 @@ async def alerts(request: Request, caller: Caller, query: AlertsQuery) -> Respon
         limit=ALERTS_LISTED,
     )
     language = language_of(request, caller)
-    return await _page(
+    return await frame.page(
         request,
         caller,
         "alerts.html",
+        place="alerts",
         shop=await queries.settings_of(db, merchant_id=merchant_id),
         live=query.live is None,
         newest=await newest_alert(db, merchant_id),
         everything=everything,
-        may_acknowledge=may(caller, permissions.ACKNOWLEDGE_ALERTS),
+        may_acknowledge=frame.may(caller, permissions.ACKNOWLEDGE_ALERTS),
         alerts=rows,
         explained={
             row.id: sentences.explain_stored(row.facts, language) or row.description for row in rows
@@ -264,49 +266,6 @@ async def newest_alert(db: Database, merchant_id: str) -> str:
     """Name the newest alert's element, or nothing."""
     rows = await queries.alerts(db, merchant_id=merchant_id, status=None, limit=1)
     return dom_id(str(rows[0].id)) if rows else ""
-
-
-def may(caller: Caller, permission: Permission) -> bool:
-    """Tell whether *caller* may do what *permission* is about."""
-    return bool(caller.roles & permission.roles)
-
-
-async def _page(
-    request: Request,
-    caller: Caller,
-    name: str,
-    *,
-    shop: queries.MerchantSettings,
-    live: bool | None,
-    **context: object,
-) -> Response:
-    """Put a page into the app's frame. *live* is None where nothing could move."""
-    nav: dict[str, int] = {}
-    if may(caller, permissions.VIEW_KPIS):
-        nav["overview"] = 0
-    nav["transactions"] = 0
-    if may(caller, permissions.VIEW_ALERTS):
-        waiting = await _active_alerts(request.app.state.db, caller.merchant, limit=10)
-        nav["alerts"] = len(waiting)
-    return TEMPLATES.page(
-        request,
-        caller,
-        name,
-        shop=shop,
-        live=live,
-        nav=nav,
-        place=_PLACES[name],
-        sign_out_path=SIGN_OUT_PATH,
-        **context,
-    )
-
-
-_PLACES = {
-    "overview.html": "overview",
-    "transactions.html": "transactions",
-    "transaction.html": "transactions",
-    "alerts.html": "alerts",
-}
 
 
 def _period(query: OverviewQuery, default: str) -> tuple[str, bool]:

@@ -208,3 +208,16 @@ APPEND_AUDIT = Query(
     """,
     row=Nothing,
 )
+
+APPEND_TRAIL = Query(
+    """
+    /* merchant.append_trail */
+    insert into merchant.merchant_actions_audit
+           (id, merchant_id, user_id, action_type, resource_type, resource_id, ip_address, user_agent,
+            changes, requires_2fa, two_factor_verified, approval_required, approval_id)
+    values (gen_random_uuid(), :merchant_id, :user_id, :action_type, :resource_type, :resource_id,
+            :ip_address, :user_agent, :changes::jsonb, :requires_2fa, :two_factor_verified,
+            :approval_required, :approval_id)
+    """,
+    row=Nothing,
+)

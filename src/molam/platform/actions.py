@@ -170,6 +170,12 @@ class ActionType(Generic[ParamsT]):
         Callable[[ParamsT, Mapping[str, object]], tuple[str, dict[str, object]] | None] | None
     ) = None
     """(params, result) -> the type and params of the action that undoes it."""
+    ended: Callable[[Tx, ParamsT, str], Awaitable[None]] | None = None
+    """
+    Told, soon afterwards and at least once, that an action ended without its effect.
+
+    The last argument is how: rejected, expired, cancelled, superseded, stale or failed.
+    """
     attempts_max: int = 5
 
     def __post_init__(self) -> None:

@@ -10,12 +10,15 @@ class Rank(IntEnum):
 
     CONSUMER_PROGRESS = 5
     IDEMPOTENCY_KEY = 10
+    BANK_ATTEMPT = 15
     APPROVAL = 20
     MERCHANT = 25
     AGENT = 27
     BANK_ROUTE = 30
     PAYOUT = 40
+    DISPUTE = 43
     PAYMENT = 45
+    REFUND = 47
     LEDGER_ACCOUNT = 50
     KPI_HEAD = 60
     KPI_BUCKET = 70

@@ -22,6 +22,8 @@ class ProcessRole(Enum):
     """Migrations, import and repair: the role of the connection string itself."""
     WEB = "molam_web"
     """Serves merchants. Row-level security shows it one merchant at a time."""
+    MONEY = "molam_money"
+    """Changes what merchants may change, one merchant at a time like WEB."""
     OPS = "molam_ops"
     """Serves operations: sees every merchant, and carries out what was approved."""
     WORKER = "molam_worker"

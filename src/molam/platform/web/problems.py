@@ -140,6 +140,8 @@ def _headers(refusal: Refusal) -> dict[str, str]:
             }
         case Kind.TOO_MANY:
             return _limit_headers(refusal.facts)
+        case _ if "retry_after_s" in refusal.facts:
+            return {"Retry-After": str(refusal.facts["retry_after_s"])}
         case _:
             return {}
 
