@@ -1,0 +1,1 @@
+"""Banks and wallets: which there are, which way money takes, and sending it exactly once."""

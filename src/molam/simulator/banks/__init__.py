@@ -1,0 +1,1 @@
+"""Simulated banks and wallets: real HTTP servers whose temper a test can choose."""
