@@ -1,0 +1,1 @@
+"""Money that merchants and operations give back to customers."""
