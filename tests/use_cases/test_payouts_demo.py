@@ -1,0 +1,42 @@
+"""The demo's merchants are paid by ourselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import paying_out as pay
+from molam.platform.db import Database
+from molam.simulator.payouts_demo import seed_payouts
+from molam.simulator.profiles import PROFILES
+from molam.simulator.seed import backfill, seed_demo
+
+
+async def test_every_demo_merchant_has_an_account_and_a_rhythm_however_often_it_is_seeded(
+    db: Database,
+):
+    now = datetime.now(UTC)
+    await seed_demo(db, now)
+
+    for _ in range(2):
+        await seed_payouts(db, now)
+
+    destinations = await pay.one(db, "select count(*) from payments.payout_destinations")
+    schedules = await pay.sql(db, "select interval from payments.payout_schedules order by 1")
+    assert destinations == len(PROFILES)
+    assert [each[0] for each in schedules] == ["daily", "manual", "monthly", "weekly", "weekly"]
+    assert await pay.one(db, "select count(*) from payments.payout_holds") == 1
+
+
+async def test_history_reports_whole_payouts_and_none_that_would_still_be_under_way(db: Database):
+    now = datetime.now(UTC)
+    await seed_demo(db, now)
+
+    await backfill(db, now, days=35, profiles=PROFILES[4:])
+
+    told = await pay.sql(
+        db,
+        "select payload -> 'data' ->> 'id', count(*), max(payload -> 'data' ->> 'status')"
+        " from platform.events where topic = 'payout_created' group by 1",
+    )
+    assert told
+    assert all(count == 2 for _, count, _ in told)
