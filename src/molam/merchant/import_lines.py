@@ -7,15 +7,20 @@ import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from molam.kernel.refusals import Kind, Refusal
+from molam.payments.statements.formats import tables
+from molam.payments.statements.formats.columns import Cell
 
 LINE_BYTES_MAX = 64 * 1024
 LINES_MAX = 1_000_000
 """An import remembers each id of a file, some 200 bytes each, to notice repetitions."""
 _BLOCK_BYTES = 64 * 1024
 _DELIMITERS = ",;\t"
+WORKBOOK_BYTES_MAX = 20 * 1024 * 1024
+_WORKBOOK = b"PK\x03\x04"
 _OTHER_ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -48,6 +53,8 @@ class Sheet:
     delimiter: str
     sha256: str
     bytes: int
+    rows: tuple[Line, ...] | None = None
+    """Of a workbook, which is read at once; text is read line by line."""
 
 
 def open_sheet(path: Path) -> Sheet:
@@ -57,11 +64,14 @@ def open_sheet(path: Path) -> Sheet:
     Raises:
         FileMalformed: not a readable file, empty, another encoding, or a header
             without usable names.
+        FileIsABomb, StatementTypeRefused, ...: a workbook that cannot be taken.
     """
     try:
         fingerprint, size, start = _fingerprint(path)
     except OSError as error:
         raise FileMalformed(f"{path.name} cannot be read: {error.strerror}.") from None
+    if start.startswith(_WORKBOOK):
+        return _open_workbook(path, fingerprint, size)
     for mark, encoding in _OTHER_ENCODINGS.items():
         if start.startswith(mark):
             raise FileMalformed(f"The file is {encoding}; save it as CSV UTF-8.")
@@ -77,6 +87,31 @@ def open_sheet(path: Path) -> Sheet:
     if not columns or not all(columns) or len(set(columns)) != len(columns):
         raise FileMalformed("Each column needs a name of its own in the first line.")
     return Sheet(path, columns, delimiter, fingerprint, size)
+
+
+def _open_workbook(path: Path, fingerprint: str, size: int) -> Sheet:
+    """Read the first visible sheet of an XLSX file, within the limits of statements."""
+    if size > WORKBOOK_BYTES_MAX:
+        raise FileMalformed(f"A workbook has at most {WORKBOOK_BYTES_MAX // 1024**2} MB; use CSV.")
+    table = tables.read_xlsx(path.read_bytes())
+    rows = [
+        Line(number, tuple(_written(cell) for cell in cells))
+        for number, cells in table.rows
+        if any(cell is not None for cell in cells)
+    ]
+    if not rows:
+        raise FileMalformed("The file is empty; its first line should name the columns.")
+    columns = tuple(cell.strip() for cell in rows[0].cells)
+    if not all(columns) or len(set(columns)) != len(columns):
+        raise FileMalformed("Each column needs a name of its own in the first line.")
+    return Sheet(path, columns, "", fingerprint, size, tuple(rows[1:]))
+
+
+def _written(cell: Cell) -> str:
+    """Write a cell as a CSV file would have it."""
+    if isinstance(cell, Decimal):
+        return f"{cell.normalize():f}"
+    return "" if cell is None else str(cell)
 
 
 def _fingerprint(path: Path) -> tuple[str, int, bytes]:
@@ -103,6 +138,10 @@ def lines(sheet: Sheet) -> Iterator[tuple[Line, int]]:
     line alone, so that it cannot swallow the good ones after it. Empty lines count
     but are not yielded.
     """
+    if sheet.rows is not None:
+        for at, row in enumerate(sheet.rows, start=1):
+            yield row, sheet.bytes * at // len(sheet.rows)
+        return
     behind = 0
     for number, raw in enumerate(_raw_lines(sheet.path), start=1):
         behind += raw[0]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -70,9 +71,13 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     defaults: dict[str, str] = {}
     metadata: dict[str, str] = {}
     zero: dict[str, Literal["skip", "refuse"]] = {}
-    negative: dict[str, Literal["absolute", "refuse"]] = {}
+    negative: dict[str, Literal["absolute", "refuse", "skip"]] = {}
     currency: str = ""
     amounts: Literal["minor", "major"] = "minor"
+    timezone: str = ""
+    """Whose local time an hour without an offset is; empty: such an hour is refused."""
+    times: list[str] = []
+    """Patterns of strptime beside ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,10 @@ def read_mapping(name: str | None) -> tuple[str, Rules]:
         raise MappingMalformed(f"Name a TOML file that exists, or one of: {shipped}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise MappingMalformed(f"{path.name}: {error}") from None
+    try:
+        ZoneInfo(rules.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise MappingMalformed(f"{path.name}: there is no time zone of that name.") from None
     unknown = sorted({*rules.columns, *rules.defaults} - set(FIELDS))
     if unknown:
         raise MappingMalformed(f"{path.name}: there is no field {unknown[0]!r}.")
@@ -197,7 +206,7 @@ def read(plan: Plan, cells: tuple[str, ...], now: Instant) -> Fact:
         "amount": amount,
         "currency": kept.code,
         "status": status,
-        "occurred_at": _instant(cell["occurred_at"], now).isoformat(),
+        "occurred_at": _instant(_placed(plan, cell["occurred_at"]), now).isoformat(),
         "fee_molam": fee,
         "channel": _one_of("channel", cell.get("channel") or "wallet", _CHANNELS),
         "customer": _present(
@@ -254,6 +263,8 @@ def _status(plan: Plan, type_: str, text: str) -> str:
 def _amount(plan: Plan, type_: str, text: str, kept: Currency) -> int:
     amount = _minor(plan, "amount", text, kept)
     if amount < 0:
+        if plan.rules.negative.get(type_) == "skip":
+            raise RowSkipped(f"{type_} below zero")
         if plan.rules.negative.get(type_) != "absolute":
             raise RowRefused(f"The amount of a {type_} is not negative.")
         amount = -amount
@@ -275,6 +286,22 @@ def _minor(plan: Plan, name: str, text: str, kept: Currency) -> int:
     if abs(int(text)) > MINOR_MAX:
         raise RowRefused(f"The {name} is too large.")
     return int(text)
+
+
+def _placed(plan: Plan, text: str) -> str:
+    """Give an hour without an offset that of the place the mapping names."""
+    if not plan.rules.timezone or _AWARE.fullmatch(text):
+        return text
+    for pattern in plan.rules.times:
+        try:
+            local = datetime.strptime(text, pattern).replace(tzinfo=ZoneInfo(plan.rules.timezone))
+        except ValueError:
+            continue
+        return local.isoformat()
+    if _NAIVE.fullmatch(text):
+        local = datetime.fromisoformat(text)
+        return local.replace(tzinfo=ZoneInfo(plan.rules.timezone)).isoformat()
+    return text
 
 
 def _instant(text: str, now: Instant) -> Instant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from molam.approvals import permissions as engine
 from molam.approvals.risk import evidence_endpoints as evidence
+from molam.payments.statements.permissions import VIEW as RECONCILIATION
 from molam.platform.web import Permission
 
 # As the engine's API has them, without the programs: those read JSON.
@@ -15,3 +16,15 @@ CHANGE_POLICIES = engine.POLICY_WRITE
 BREAK_GLASS = engine.BREAK_GLASS
 REVIEW = engine.REVIEW
 ADD_EVIDENCE = Permission("ops.add_evidence", evidence.ADD_EVIDENCE.roles & engine.STAFF)
+
+__all__ = [
+    "ADD_EVIDENCE",
+    "BREAK_GLASS",
+    "CHANGE_POLICIES",
+    "PROPOSE",
+    "RECONCILIATION",
+    "REVIEW",
+    "STATISTICS",
+    "USE_CONSOLE",
+    "VIEW_POLICIES",
+]

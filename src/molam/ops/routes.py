@@ -18,6 +18,9 @@ from molam.ops import (
     propose_pages,
     queue_pages,
     security_pages,
+    statement_books_pages,
+    statement_line_pages,
+    statement_pages,
     statistics_pages,
 )
 from molam.ops.live import hear
@@ -39,6 +42,9 @@ ALL = (
     delegation_pages.routes,
     freeze_pages.routes,
     security_pages.routes,
+    statement_pages.routes,
+    statement_line_pages.routes,
+    statement_books_pages.routes,
     audit_pages.routes,
     live.routes,
 )

@@ -54,6 +54,12 @@ _GOOD = frozenset(
         "emergency-executed",
         "reviewed",
         "evidence-added",
+        "statement-imported",
+        "statement-discarded",
+        "line-matched",
+        "line-unmatched",
+        "day-closed",
+        "item-explained",
     }
 )
 _BAD = frozenset(
@@ -66,6 +72,7 @@ _BAD = frozenset(
         "read-first",
         "confirm-again",
         "outcome-unknown",
+        "statement-known",
     }
 )
 
@@ -86,6 +93,7 @@ class Nav:
     unread: int
     policies: bool
     statistics: bool
+    reconciliation: bool
 
 
 def _utc(instant: datetime) -> str:
@@ -192,6 +200,7 @@ async def framed(
         unread=unread,
         policies=may(caller, permissions.VIEW_POLICIES),
         statistics=may(caller, permissions.STATISTICS),
+        reconciliation=may(caller, permissions.RECONCILIATION),
     )
     return TEMPLATES.page(
         request,
