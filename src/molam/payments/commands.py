@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from molam.ledger import commands as ledger
 from molam.payments import store
+from molam.payments.disputes import intake as disputes
 from molam.platform.db import Tx
 
 TOPICS = (
@@ -36,11 +39,16 @@ async def store_facts(tx: Tx, events: str) -> int:
     statements = [store.STORE_TRANSACTIONS]
     if "payout_created" in told.topics:
         statements.append(store.STORE_PAYOUTS)
-    if "dispute_created" in told.topics:
-        statements.append(store.STORE_DISPUTES)
     changed = 0
     transfers: list[str] = []
     merchants: set[str] = set()
+    if "dispute_created" in told.topics:
+        # Before the payments, as locks are ranked.
+        disputed = await disputes.take_in(tx, events)
+        changed += len(disputed.merchants)
+        merchants.update(disputed.merchants)
+        if disputed.transfers:
+            transfers.append(_listed(msgspec.json.encode(disputed.transfers).decode()))
     for statement in statements:
         stored = await tx.one(statement, events=events)
         assert stored is not None
@@ -49,7 +57,7 @@ async def store_facts(tx: Tx, events: str) -> int:
         if stored.refunded is not None:
             await tx.run(store.SET_REFUNDED, refunded=stored.refunded)
         if stored.transfers is not None:
-            transfers.append(stored.transfers.removeprefix("[").removesuffix("]"))
+            transfers.append(_listed(stored.transfers))
     if transfers:
         await ledger.post_transfers(tx, f"[{','.join(transfers)}]")
     if merchants:
@@ -93,3 +101,8 @@ def _as_events(rows_json: str) -> str:
             for row in rows
         ]
     )
+
+
+def _listed(array: str) -> str:
+    """Take the brackets off a JSON array, to put it together with others."""
+    return array.removeprefix("[").removesuffix("]")

@@ -41,6 +41,7 @@ class TransactionRow:
 class DisputeRow:
     id: str
     transaction_id: str | None
+    status: str
     state: str
     reason: str | None
     amount: int
@@ -186,6 +187,11 @@ COUNT_FOUND = Query(
     row=CountRow,
 )
 
+# The rows of those lists, whole, for whoever writes them out.
+ROWS_ALL = "select *" + _FROM + _FILTERS
+ROWS_OF_STATUS = "select *" + _FROM + _STATUS + _FILTERS
+ROWS_FOUND = "select *" + _FROM + _FOUND + _FILTERS
+
 FIND_TRANSACTION = Query(
     "/* payments.find_transaction */ select "
     + _COLUMNS
@@ -211,7 +217,7 @@ LIST_REFUNDS = Query(
 LIST_DISPUTES = Query(
     """
     /* payments.list_disputes */
-    select id, transaction_id, state, reason, amount, currency, occurred_at
+    select id, transaction_id, status, state, reason, amount, currency, occurred_at
       from payments.disputes
      where merchant_id = :merchant_id and transaction_id = :id
      order by occurred_at, id
@@ -225,7 +231,8 @@ COUNT_OPEN_DISPUTES = Query(
     /* payments.count_open_disputes */
     select count(*) as count
       from payments.disputes
-     where merchant_id = :merchant_id and state in ('open', 'under_review', 'escalated')
+     where merchant_id = :merchant_id
+       and state in ('early_warning', 'needs_response', 'under_review', 'expired')
     """,
     row=CountRow,
 )

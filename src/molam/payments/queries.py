@@ -69,7 +69,7 @@ async def list_transactions(
     """List up to *limit* transactions, newest first, whichever way the page was reached."""
     assert 1 <= limit <= LIMIT_MAX
     newer = beyond is not None and beyond.newer
-    params = _filtering(merchant_id, filters) | {
+    params = filtering(merchant_id, filters) | {
         "at": beyond.occurred_at if beyond else END,
         "id": beyond.id if beyond else "",
         "of_type": beyond.type if beyond else "",
@@ -99,12 +99,12 @@ async def count_transactions(tx: Tx, *, merchant_id: str, filters: Filters) -> i
         statement = store.COUNT_STATUS
     else:
         statement = store.COUNT_ALL
-    row = await tx.one(statement, **_filtering(merchant_id, filters), limit=TOTAL_MAX)
+    row = await tx.one(statement, **filtering(merchant_id, filters), limit=TOTAL_MAX)
     assert row is not None
     return row.count
 
 
-def _filtering(merchant_id: str, filters: Filters) -> dict[str, object]:
+def filtering(merchant_id: str, filters: Filters) -> dict[str, object]:
     """Return the parameters of every list statement that these filters choose."""
     params: dict[str, object] = {
         "merchant_id": merchant_id,

@@ -202,7 +202,7 @@ SET_REFUNDED = Query(
     row=Nothing,
 )
 
-# Payouts and disputes keep one amount each, and post it to one account outside.
+# Payouts keep one amount each, and post it to one account outside.
 _LATEST = """
         select distinct on (merchant_id, id)
                merchant_id, id, version, state, rank, amount, fee, currency, ledger_transfer_id,
@@ -238,6 +238,7 @@ _MOVED = """
            null::text as refunded,
            (select array_agg(distinct merchant_id) from written) as merchants"""
 
+# Our own payouts are not for wallets to change, whoever's word it is: those rows stay.
 STORE_PAYOUTS = Query(
     """
     /* payments.store_payouts */
@@ -275,66 +276,15 @@ STORE_PAYOUTS = Query(
                occurred_at = least(p.occurred_at, excluded.occurred_at),
                metadata = excluded.metadata || p.metadata,
                updated_at = now()
-         where (excluded.version, payments.state_rank(excluded.state), excluded.amount, excluded.fee, excluded.currency)
-             > (p.version, payments.state_rank(p.state), p.amount, p.fee, p.currency)
-            or excluded.occurred_at < p.occurred_at
-            or not p.metadata @> excluded.metadata
+         where p.origin = 'reported'
+           and ((excluded.version, payments.state_rank(excluded.state), excluded.amount, excluded.fee, excluded.currency)
+                > (p.version, payments.state_rank(p.state), p.amount, p.fee, p.currency)
+                or excluded.occurred_at < p.occurred_at
+                or not p.metadata @> excluded.metadata)
      returning merchant_id, id, currency, posted_amount, occurred_at,
                concat_ws('|', version, state, amount, fee, currency) as step
     ),"""
     + _MOVED.replace("{kind}", "payout").replace("{outside}", "payouts:sent"),
-    row=StoredRow,
-)
-
-# A dispute takes the amount when it opens and gives it back when it is won.
-STORE_DISPUTES = Query(
-    """
-    /* payments.store_disputes */
-    with latest as materialized ("""
-    + _LATEST.replace("{kind}", "dispute")
-    + """
-    ),
-    before as materialized (
-        select d.merchant_id, d.id, d.currency, d.posted_amount
-          from payments.disputes d
-          join latest l on d.merchant_id = l.merchant_id and d.id = l.id
-           for update of d
-    ),
-    written as (
-        insert into payments.disputes as d
-               (merchant_id, id, transaction_id, state, reason, amount, currency, occurred_at,
-                metadata, version, posted_amount)
-        select l.merchant_id, l.id, original_id, state, reason, amount, l.currency, first_at, metadata, version,
-               case when state <> 'won' and ledger_transfer_id is null then amount else 0 end
-          from latest l
-          left join before b on b.merchant_id = l.merchant_id and b.id = l.id
-         order by l.merchant_id, l.id, b.id
-            on conflict (merchant_id, id) do update
-           set (state, amount, currency, version, posted_amount) = (
-                   select case when wins then excluded.state else d.state end,
-                          case when wins then excluded.amount else d.amount end,
-                          case when wins then excluded.currency else d.currency end,
-                          case when wins then excluded.version else d.version end,
-                          case when wins then excluded.posted_amount else d.posted_amount end
-                     from (select (excluded.version, payments.state_rank(excluded.state), excluded.amount,
-                                   excluded.currency)
-                                > (d.version, payments.state_rank(d.state), d.amount,
-                                   d.currency) as wins) as decided),
-               occurred_at = least(d.occurred_at, excluded.occurred_at),
-               reason = greatest(d.reason, excluded.reason),
-               transaction_id = greatest(d.transaction_id, excluded.transaction_id),
-               metadata = excluded.metadata || d.metadata,
-               updated_at = now()
-         where (excluded.version, payments.state_rank(excluded.state), excluded.amount, excluded.currency)
-             > (d.version, payments.state_rank(d.state), d.amount, d.currency)
-            or excluded.occurred_at < d.occurred_at
-            or not d.metadata @> excluded.metadata
-            or (d.reason, d.transaction_id) is distinct from
-               (greatest(d.reason, excluded.reason), greatest(d.transaction_id, excluded.transaction_id))
-     returning merchant_id, id, currency, posted_amount, occurred_at,
-               concat_ws('|', version, state, amount, currency) as step
-    ),"""
-    + _MOVED.replace("{kind}", "dispute").replace("{outside}", "disputes:held"),
     row=StoredRow,
 )
 
