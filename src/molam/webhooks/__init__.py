@@ -1,0 +1,1 @@
+"""Merchants' webhooks: what they subscribe to, signing, delivery, retries, dead letters."""
