@@ -1,0 +1,1 @@
+"""A merchant's books: the ledger's movements as double entries on accounts of its choice."""

@@ -1,0 +1,1 @@
+"""Writing tables out for people: CSV, XLSX and PDF, of any length, in little memory."""
