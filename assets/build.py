@@ -54,6 +54,7 @@ SCRIPTS = {
     "chart.js": ("uplot/dist/uPlot.iife.min.js", "./js/chart.js"),
     "ops.js": ("./js/ops.js",),
     "passkeys.js": ("./js/passkeys.js",),
+    "evidence.js": ("./js/evidence.js",),
 }
 IMAGES = ("favicon.svg",)
 LICENCES = ("htmx.org", "uplot", "@tabler/core", "@tabler/icons")

@@ -112,8 +112,17 @@ grant select, insert, update on ledger.accounts to molam_money;
 grant select on ledger.fx_rates to molam_money;
 
 -- Money promised to customers, and money of payouts under way: never less than nothing.
-alter table ledger.accounts add constraint promised_money_is_there
-    check (kind not in ('merchant_reserved', 'merchant_in_payout') or balance >= 0);
+-- Not a check: an upsert that takes from an account would be refused for the row it offers
+-- to insert, which holds the difference alone.
+create function ledger.refuse_broken_promise() returns trigger language plpgsql as $$
+begin
+    raise exception 'account % would promise what is not there', new.id
+        using errcode = 'check_violation', constraint = 'promised_money_is_there';
+end
+$$;
+create trigger promised_money_is_there after insert or update on ledger.accounts
+    for each row when (new.kind in ('merchant_reserved', 'merchant_in_payout') and new.balance < 0)
+    execute function ledger.refuse_broken_promise();
 
 -- The answers of requests that move or promise money, kept in the transaction that did it.
 -- A row without an answer is a request under way: it is seen only by those that wait for it.

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from molam.entrypoints.local import IDENTITY_PORT, MERCHANT_PORT
-from molam.entrypoints.up import WORKER_PORTS
+from molam.entrypoints.up import TOGETHER, WORKER_PORTS
 from molam.entrypoints.workers import PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -55,5 +55,6 @@ def test_processes_and_ports_are_those_of_the_code():
 
     assert ports["molam serve merchant"] == str(MERCHANT_PORT)
     assert ports["molam serve identity"] == str(IDENTITY_PORT)
-    assert only == PARTS == WORKER_PORTS.keys()
+    together = {part for parts in TOGETHER.values() for part in parts.split(",")}
+    assert only == PARTS == WORKER_PORTS.keys() | together
     assert f"{min(WORKER_PORTS.values())} to\n{max(WORKER_PORTS.values())}" in PAGE

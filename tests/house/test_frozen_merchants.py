@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from molam.merchant import endpoints, pages
+from molam.merchant.routes import ALL
 from molam.platform.web.csrf import SAFE_METHODS
 from molam.platform.web.routes import WEBSOCKET, Operation, Routes
 from molam.tenancy.standing import MerchantFrozen
 
-# What goes on: alerts are read, and wallets report what has already happened.
+# What goes on: alerts are read and files written, people sign out elsewhere, and wallets
+# report what has already happened.
 GOES_ON = {
     "/alerts/{id}/acknowledge",
+    "/alerts/{id}/settle",
     "/api/merchant/alerts/{id}/acknowledge",
+    "/api/merchant/alerts/{id}/settle",
     "/api/merchant/events",
+    "/api/merchant/security/sessions/revoke",
+    "/reports",
+    "/settings/security/sign-out",
 }
 
 
@@ -25,7 +31,7 @@ def _changing(*groups: Routes) -> list[Operation]:
 
 
 def test_every_changing_route_of_merchants_refuses_the_frozen_or_is_listed() -> None:
-    changing = _changing(endpoints.routes, pages.routes)
+    changing = _changing(*ALL)
 
     unguarded = {each.template for each in changing if MerchantFrozen not in each.refuses}
 

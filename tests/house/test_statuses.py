@@ -13,6 +13,7 @@ import pytest
 
 from builders import a_merchant
 from molam.merchant.intake import STATUSES
+from molam.payments.refunds.model import STATUS
 from molam.platform.db import Database
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "statuses.md").read_text(encoding="utf-8")
@@ -112,9 +113,10 @@ async def test_the_page_leaves_no_state_of_the_tables_out(connection: asyncpg.Co
 
     assert stored == {
         "state_known": said["payment"] | said["refund"],
-        "payout_state_known": said["payout"],
+        "payout_state_known": {state for state, *_ in _table("state of a payout", 4)},
         "dispute_state_known": said["dispute"],
     }
+    assert said["payout"] < stored["payout_state_known"]
     assert {state for kind, state, *_ in STATES if kind == "payment"} == said["payment"]
     assert {state for kind, state, *_ in STATES if kind == "refund"} == said["refund"]
 
@@ -123,3 +125,48 @@ async def test_the_page_leaves_no_state_of_actions_out(connection: asyncpg.Conne
     stored = await _states(connection, "approvals")
 
     assert stored["state_known"] == {state for state, *_ in _table("state of an action", 3)}
+
+
+DISPUTES = [tuple(row[:3]) for row in _table("state of a dispute", 4)]
+
+
+async def test_disputes_are_shown_as_the_statuses_the_page_says(db: Database):
+    await a_merchant(db)
+
+    async with db.transaction("tests.disputes") as tx:
+        shown = [
+            (
+                state,
+                *[
+                    await tx.connection.fetchval(
+                        "insert into payments.disputes (merchant_id, id, reported_state, state, stage,"
+                        " amount, currency, occurred_at, opened_at, version)"
+                        " values ('merchant-123', $1, 'open', $2, $3, 1, 'XOF', now(), now(), 1)"
+                        " returning status",
+                        *(f"{state}/{stage}", state, stage),
+                    )
+                    for stage in (1, 2)
+                ],
+            )
+            for state, *_ in DISPUTES
+        ]
+
+    assert shown == DISPUTES
+
+
+async def test_the_page_leaves_no_state_of_disputes_out(connection: asyncpg.Connection[Any]):
+    rule = await connection.fetchval(
+        "select pg_get_constraintdef(oid) from pg_constraint where conname = 'workflow_state_known'"
+    )
+
+    assert set(re.findall(r"'(\w+)'::text", rule)) == {state for state, *_ in DISPUTES}
+
+
+async def test_refunds_are_shown_as_the_statuses_the_page_says(connection: asyncpg.Connection[Any]):
+    rule = await connection.fetchval(
+        "select pg_get_constraintdef(oid) from pg_constraint where conname = 'refund_state_known'"
+    )
+    listed = {state: status for state, status, _ in _table("state of a refund", 3)}
+
+    assert set(re.findall(r"'(\w+)'::text", rule)) == set(listed)
+    assert {state.value: status for state, status in STATUS.items()} == listed

@@ -19,10 +19,17 @@ from ops_console import Console
 
 from molam.entrypoints.wiring import merchant_app
 from molam.entrypoints.wiring_ops import ops_app
+from molam.merchant import report_endpoints
 from molam.platform.db import Database
 from molam.platform.settings import Secret, Settings
 from molam.simulator.issuer_keys import IssuerKeys, load_keys
 from molam.simulator.seed import seed_demo
+
+
+@pytest.fixture(autouse=True)
+def _nobody_writes_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker runs here, so waiting for one would only take time."""
+    monkeypatch.setattr(report_endpoints, "WAITED_S", 0.2)
 
 
 @pytest.fixture(scope="session")

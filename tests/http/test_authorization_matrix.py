@@ -363,6 +363,7 @@ async def test_public_routes_are_these_and_no_others(app: FastAPI):
         "/auth/sign-in",
         "/auth/callback",
         "/s/{digest}/{name}",
+        "/banks/{bank_profile_id}/callbacks",
     }
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
-from builders import a_merchant
 from starlette.requests import Request
 from starlette.responses import Response
 
+from builders import a_merchant
 from molam.kernel.refusals import Kind, Refusal
 from molam.platform.db import Database, Tx
 from molam.platform.web import Caller, idempotency
@@ -97,7 +96,7 @@ class Till:
 
 
 @pytest.fixture
-async def till(db: Database, money_db: Database) -> AsyncIterator[Till]:
+async def till(db: Database, money_db: Database) -> Till:
     await a_merchant(db)
     await a_merchant(db, id_="merchant-456")
     async with db.transaction("tests.things") as tx:
@@ -105,7 +104,7 @@ async def till(db: Database, money_db: Database) -> AsyncIterator[Till]:
             "create table tests_things (id bigint generated always as identity, merchant_id text)"
         )
         await tx.connection.execute("grant select, insert on tests_things to molam_money")
-    yield Till(money_db)
+    return Till(money_db)
 
 
 async def test_fifty_equal_requests_at_once_have_one_effect_and_one_answer(till, db):

@@ -135,7 +135,7 @@ select type, id, state, amount, refunded_amount, occurred_at, provider, version,
 select 'payout', id, state, amount, 0, occurred_at, null, version, -posted_amount
   from payments.payouts where merchant_id = $1
  union all
-select 'dispute', id, state, amount, 0, occurred_at, null, version, -posted_amount
+select 'dispute', id, state, amount, 0, occurred_at, null, version, -posted_amount - posted_fee
   from payments.disputes where merchant_id = $1
  order by 1, 2
 """

@@ -53,7 +53,7 @@ def test_a_rate_through_another_currency_is_as_old_and_as_rough_as_its_worst_hal
     found = RATES.find("EUR", "USD")
 
     assert found == Rate(
-        PARITY * Fraction("0.0017"), EURO_BEGAN, "fixed parity, specification", indicative=True
+        PARITY * Fraction("0.0017"), LATER, "fixed parity, specification", indicative=True
     )
 
 

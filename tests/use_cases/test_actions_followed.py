@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from approving import VOTERS, Ops
 from builders import a_policy
 from fake_actions import registry_of
-
 from molam.approvals import commands, jobs, sweeps
 from molam.approvals.engine import Engine
 from molam.approvals.locked import AUTO_EXECUTE, TELL_END

@@ -16,6 +16,7 @@ from facts import MERCHANT, an_event, both, count, created, look, refund, succee
 from molam.kernel.clock import ManualClock
 from molam.merchant import cache_store, commands, kpi_store, model, queries, upkeep
 from molam.merchant import store as merchant_store
+from molam.merchant.settings_model import TimezoneUnknown
 from molam.platform.db import Database, ProcessRole, Query, open_database
 
 DAYS = "select day, sales, refunds, fees, payment_count, created_count from merchant.kpi_days order by currency, day"
@@ -282,7 +283,7 @@ async def test_changing_the_time_zone_moves_every_fact_to_its_new_day(
 
 
 async def test_an_unknown_time_zone_is_refused(db: Database) -> None:
-    with pytest.raises(upkeep.TimezoneUnknown):
+    with pytest.raises(TimezoneUnknown):
         await upkeep.change_timezone(db, db, merchant_id=MERCHANT, timezone="Africa/../etc")
 
 

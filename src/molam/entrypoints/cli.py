@@ -67,6 +67,9 @@ cli = DeferredGroup(
         "worker": Deferred("molam.entrypoints.worker", "Consume events and run jobs."),
         "migrate": Deferred("molam.entrypoints.migrate", "Bring the database up to date."),
         "import": Deferred("molam.entrypoints.import_", "Load a merchant's history from CSV."),
+        "statements": Deferred(
+            "molam.entrypoints.statements", "Import, match and close bank statements."
+        ),
         "simulate": Deferred("molam.entrypoints.simulate", "Send simulated wallet traffic."),
         "seed": Deferred("molam.entrypoints.seed", "Add the demo merchants and people."),
         "token": Deferred("molam.entrypoints.token", "Print a development access token."),
@@ -77,6 +80,7 @@ cli = DeferredGroup(
         "audit": Deferred(
             "molam.entrypoints.audit", "Export, verify and explain the record of decisions."
         ),
+        "rates": Deferred("molam.entrypoints.rates", "Import and list exchange rates."),
         "doctor": Deferred("molam.entrypoints.doctor", "Check every dependency and advise."),
     },
     "Molam Connect: payments of West African merchants, watched live.",

@@ -6,6 +6,9 @@ from molam.approvals import freeze_actions
 from molam.approvals.policy.actions import with_policy_changes
 from molam.approvals.risk import actions as risk_actions
 from molam.ledger import actions as ledger
+from molam.payments.payouts import actions as payouts
+from molam.payments.refunds import actions as refunds
+from molam.payments.statements import actions as statements
 from molam.platform.actions import Registry
 from molam.platform.events import actions as events
 from molam.platform.web import rate_actions
@@ -21,6 +24,9 @@ def registry() -> Registry:
             *events.ACTIONS,
             *rate_actions.ACTIONS,
             *risk_actions.ACTIONS,
+            *refunds.ACTIONS,
+            *payouts.ACTIONS,
+            *statements.ACTIONS,
             *freeze_actions.ACTIONS,
         ]
     )

@@ -13,17 +13,28 @@ from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
+from molam.simulator.banks_demo import seed_banks
+from molam.simulator.disputes_demo import seed_disputes
 from molam.simulator.operations import seed_operations
+from molam.simulator.payouts_demo import seed_payouts
 from molam.simulator.profiles import HISTORY_DAYS
+from molam.simulator.refunds_demo import seed_refunds
 from molam.simulator.seed import backfill, seed_demo
+from molam.simulator.statements_demo import seed_statements
+from molam.simulator.webhooks_demo import seed_webhooks
 
 
 @click.command("seed")
 @click.option("--history", is_flag=True, help="And the last weeks of trade, the first time.")
 @click.option(
+    "--activity",
+    is_flag=True,
+    help="Instead: refunds, disputes, payouts and statements, over the trade that was counted.",
+)
+@click.option(
     "--days", type=click.IntRange(1, 730), default=HISTORY_DAYS, show_default=True, help="How long."
 )
-def command(*, history: bool, days: int) -> None:
+def command(*, history: bool, activity: bool, days: int) -> None:
     """Add the demo merchants, people, roles and agents. Safe to repeat; what exists stays."""
     settings = read_settings()
     if settings.is_production:
@@ -31,7 +42,7 @@ def command(*, history: bool, days: int) -> None:
             "demo people have known passwords: molam seed refuses MOLAM_ENV=production"
         )
     with database(settings) as complete:
-        asyncio.run(_seed(complete, days if history else 0))
+        asyncio.run(_seed_activity(complete) if activity else _seed(complete, days * history))
 
 
 async def _seed(settings: Settings, days: int) -> None:
@@ -50,6 +61,23 @@ async def _seed(settings: Settings, days: int) -> None:
         if days:
             count = await backfill(db, now, days=days, progress=_show)
             click.echo(f"published {count} events of the last {days} days")
+    finally:
+        await db.close()
+
+
+async def _seed_activity(settings: Settings) -> None:
+    """Do what people have done with the demo's money so far; safe to repeat."""
+    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="molam seed")
+    try:
+        now = SystemClock().now()
+        await seed_banks(db, now, banks_url=f"{settings.issuer}/banks")
+        refunds = await seed_refunds(db, now)
+        disputes = await seed_disputes(db, now)
+        # After the refunds: what is paid out cannot be refunded from.
+        await seed_payouts(db, now)
+        statements = await seed_statements(db, now)
+        await seed_webhooks(db, now)
+        click.echo(f"added {refunds} refunds, {disputes} disputes, {statements} bank statements")
     finally:
         await db.close()
 

@@ -12,6 +12,7 @@ from molam.kernel.clock import SystemClock
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
 from molam.platform.telemetry import configure_logging
+from molam.simulator.disputes_demo import run_network
 from molam.simulator.live import RATE_MAX, run, send_burst
 from molam.simulator.seed import SEED
 
@@ -47,6 +48,8 @@ async def _simulate(settings: Settings, *, seed: int, rate: float, merchant_id: 
     try:
         if merchant_id is not None:
             return await send_burst(db, SystemClock().now(), merchant_id=merchant_id, seed=seed)
-        return await run(db, stop=stop, seed=seed, rate=rate)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(run_network(db, stop=stop, seed=seed))
+            return await run(db, stop=stop, seed=seed, rate=rate)
     finally:
         await db.close()

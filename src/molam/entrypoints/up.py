@@ -41,6 +41,8 @@ SERVICE_PORTS = {
 }
 # Where each worker serves its metrics.
 WORKER_PORTS = {"kpi": 3011, "intake": 3012, "jobs": 3013, "relay": 3014}
+# Parts that share a process here, where nobody waits for either; see docs/guide/operator.md.
+TOGETHER = {"jobs": "jobs,webhooks"}
 
 _READY_TIMEOUT_S = 120.0
 _REVIVALS_MAX = 5
@@ -86,6 +88,9 @@ def command(*, no_traffic: bool, days: int) -> None:
             _say("Counting what waits in the event log ...")
             if tree.run("catch-up", "worker", "--until-idle") != 0:
                 raise StartRefused(f"the log cannot be read: see {tree.log_of('catch-up')}")
+            _say("Refunding, disputing and paying out ...")
+            if tree.run("activity", "seed", "--activity") != 0:
+                raise StartRefused(f"the demo stopped short: see {tree.log_of('activity')}")
             _say("Starting services ...")
             children = list(_children(complete, traffic=not no_traffic))
             _run(tree, children, server, lambda: _welcome(complete, time.monotonic() - begun_at))
@@ -148,7 +153,8 @@ def _children(settings: Settings, *, traffic: bool) -> Iterator[Child]:
         yield Child(name, ("serve", name), settings.port(port))
     for part, port in WORKER_PORTS.items():
         if part != "relay" or settings.kafka_brokers:
-            yield Child(part, ("worker", "--only", part, "--metrics-port", str(port)))
+            parts = TOGETHER.get(part, part)
+            yield Child(part, ("worker", "--only", parts, "--metrics-port", str(port)))
     if traffic:
         yield Child("traffic", ("simulate",))
 

@@ -11,15 +11,19 @@ from fastapi import FastAPI
 
 from molam.approvals.policy.book import PolicyBook
 from molam.approvals.runtime import Runtime
+from molam.entrypoints.bank_desk import ear_of
 from molam.entrypoints.desk import worker_name
 from molam.entrypoints.keys import secret_key
 from molam.entrypoints.local import MERCHANT_PORT
 from molam.entrypoints.registry import registry
 from molam.entrypoints.signed_in_apps import callers_of, hear_directory, site_of
+from molam.entrypoints.webhook_delivery import way_of
 from molam.kernel.clock import SystemClock
 from molam.ledger.francs import Francs
 from molam.merchant import routes as dashboard
 from molam.merchant.cache import Bodies, RateBook
+from molam.payments.banks import endpoints as bank_callbacks
+from molam.platform import links
 from molam.platform.auth.assembly import Auth
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
@@ -49,6 +53,8 @@ def merchant_app(settings: Settings) -> FastAPI:
         name="merchant-dashboard",
         routes=[
             *dashboard.ALL,
+            bank_callbacks.routes,
+            links.routes,
             preferences.routes,
             assets.routes,
             auth.routes,
@@ -85,9 +91,14 @@ def _lifespan(
         app.state.runtime = Runtime(money, known, PolicyBook(known), worker_name("merchant"))
         app.state.francs = Francs(SystemClock())
         app.state.files = open_store(settings)
+        app.state.links = links.Links(
+            app.state.files, secret_key(settings), settings.merchant_url, SystemClock()
+        )
+        app.state.bank_ear = ear_of(settings)
         app.state.hub = hub = Hub(channels=CHANNELS)
         app.state.rates = RateBook()
         app.state.bodies = Bodies()
+        app.state.webhooks = way_of(settings)
         app.state.cursors = Cursors(secret_key(settings), purpose="transactions")
 
         directory_changed, doubt_everything = hear_directory(auth, hub)

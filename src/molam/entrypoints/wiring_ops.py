@@ -31,6 +31,7 @@ from molam.entrypoints.registry import registry
 from molam.entrypoints.signed_in_apps import callers_of, hear_directory, site_of
 from molam.notices import endpoints as notices
 from molam.ops import routes as console
+from molam.payments.statements import endpoints as statements
 from molam.platform.auth.assembly import Auth
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
@@ -67,6 +68,7 @@ def ops_app(settings: Settings) -> FastAPI:
             risk_pages.routes,
             audit.routes,
             notices.routes,
+            statements.routes,
             *console.ALL,
             preferences.routes,
             assets.routes,

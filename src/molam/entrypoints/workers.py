@@ -12,18 +12,28 @@ from molam.approvals.risk import notices as risk_notices
 from molam.approvals.runtime import Runtime
 from molam.audit import jobs as audit_jobs
 from molam.audit.signing import load_signer
+from molam.entrypoints import webhook_delivery
+from molam.entrypoints.bank_desk import open_post
 from molam.entrypoints.desk import desk_of, worker_name
 from molam.entrypoints.local import StartRefused
 from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.ledger import jobs as ledger_jobs
+from molam.ledger import rates_jobs
 from molam.merchant import commands as merchant
+from molam.merchant import dispute_jobs, report_jobs, webhook_metrics
 from molam.merchant import jobs as merchant_jobs
 from molam.notices import commands as notices
 from molam.notices import jobs as notices_jobs
 from molam.notices.channels import Channels
 from molam.payments import commands as payments
 from molam.payments import jobs as payments_jobs
+from molam.payments.banks import jobs as banks_jobs
+from molam.payments.disputes import jobs as disputes_jobs
+from molam.payments.payouts import jobs as payout_jobs
+from molam.payments.refunds import jobs as refunds_jobs
+from molam.payments.statements import jobs as statements_jobs
+from molam.payments.statements.telling import confirm_with
 from molam.platform import events, jobs
 from molam.platform.auth import sessions
 from molam.platform.db import Database, ProcessRole, open_database
@@ -35,8 +45,9 @@ from molam.platform.events.log import LOG
 from molam.platform.events.postgres_source import PostgresSource
 from molam.platform.files import open_store
 from molam.platform.settings import Settings
-from molam.platform.web import rate_limits
+from molam.platform.web import idempotency, rate_limits
 from molam.tenancy import jobs as tenancy_jobs
+from molam.webhooks import jobs as webhooks_jobs
 
 EVENTS_KEPT_DAYS = 14
 PURGE_ROUNDS_MAX = 500
@@ -44,8 +55,8 @@ PURGE_ROUNDS_MAX = 500
 REFRESH_TIMEOUT_S = 600
 # Who reads the log. KAFKA_GROUP_ID renames readers of Kafka, whose log is Kafka's
 # own to keep; see Note [With Kafka and without].
-READERS = ("intake", "kpi")
-PARTS = frozenset({"intake", "kpi", "jobs", "relay"})
+READERS = ("intake", "kpi", webhook_delivery.PART)
+PARTS = frozenset({"intake", "kpi", "jobs", "relay", webhook_delivery.PART})
 
 
 async def run_worker(settings: Settings, only: frozenset[str], stop: asyncio.Event) -> None:
@@ -65,6 +76,8 @@ async def run_worker(settings: Settings, only: frozenset[str], stop: asyncio.Eve
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_consume(settings, parts, db, named=bool(only), stop=stop))
+            if webhook_delivery.PART in parts:
+                tasks.create_task(webhook_delivery.deliver(settings, db, stop))
             if "jobs" in parts:
                 refresh_db = await _opened(
                     stack, settings, ProcessRole.REFRESH, name="molam-refresh"
@@ -108,6 +121,8 @@ def _consumers(parts: frozenset[str], *, group: str) -> list[Consumer]:
     if "kpi" in parts:
         worker = merchant.KpiWorker(SystemClock())
         consumers.append(Consumer(group or "kpi", merchant.TOPICS, worker.handle))
+    if webhook_delivery.PART in parts:
+        consumers.append(webhook_delivery.consumer(group=group))
     return consumers
 
 
@@ -131,6 +146,59 @@ async def _consume(
 async def _do_jobs(
     settings: Settings, db: Database, refresh_db: Database, stop: asyncio.Event
 ) -> None:
+    known = registry()
+    clock = SystemClock()
+    files = open_store(settings)
+    channels = Channels.of(settings, public_url=settings.ops_url)
+    await notices.offer_channels(db, channels.enabled)
+    async with (
+        Egress(allow_private=not settings.is_production) as egress,
+        open_post(settings, files) as post,
+    ):
+        runtime = Runtime(db, known, PolicyBook(known), worker_name("jobs"))
+        desk = desk_of(settings, runtime)
+        await jobs.run_jobs(
+            db,
+            dsn=settings.database_dsn,
+            handlers=[
+                *merchant_jobs.handlers(lambda: refresh_db),
+                *report_jobs.handlers(files, clock),
+                *notices_jobs.handlers(
+                    channels, egress, clock, page_for=risk_notices.page_for(desk.links)
+                ),
+                *approvals_jobs.handlers(known),
+                *risk_jobs.handlers(desk),
+                *banks_jobs.handlers(post.teller),
+                *statements_jobs.handlers(confirm_with(post.teller)),
+            ],
+            crons=[
+                *ledger_jobs.CRONS,
+                *rates_jobs.crons(settings, egress, clock),
+                *tenancy_jobs.crons(clock),
+                *rate_limits.CRONS,
+                *idempotency.CRONS,
+                *payments_jobs.CRONS,
+                *disputes_jobs.crons(files),
+                *dispute_jobs.crons(),
+                *payout_jobs.CRONS,
+                *banks_jobs.crons(post),
+                *statements_jobs.crons(confirm_with(post.teller)),
+                *refunds_jobs.crons(known),
+                *merchant_jobs.crons(lambda: refresh_db, clock),
+                *report_jobs.crons(files),
+                *webhook_metrics.crons(clock),
+                *webhooks_jobs.crons(),
+                *approvals_jobs.crons(known),
+                *risk_jobs.crons(),
+                *notices_jobs.crons(),
+                *audit_jobs.crons(load_signer(settings), files),
+                _tidy(settings),
+            ],
+            stop=stop,
+        )
+
+
+def _tidy(settings: Settings) -> jobs.Cron:
     readers = ["relay"] if settings.kafka_brokers else list(READERS)
 
     async def tidy(db: Database) -> None:
@@ -142,37 +210,7 @@ async def _do_jobs(
             await jobs.purge(tx, days=EVENTS_KEPT_DAYS)
             await sessions.purge(tx)
 
-    known = registry()
-    clock = SystemClock()
-    channels = Channels.of(settings, public_url=settings.ops_url)
-    await notices.offer_channels(db, channels.enabled)
-    async with Egress(allow_private=not settings.is_production) as egress:
-        runtime = Runtime(db, known, PolicyBook(known), worker_name("jobs"))
-        desk = desk_of(settings, runtime)
-        await jobs.run_jobs(
-            db,
-            dsn=settings.database_dsn,
-            handlers=[
-                *merchant_jobs.handlers(lambda: refresh_db),
-                *notices_jobs.handlers(
-                    channels, egress, clock, page_for=risk_notices.page_for(desk.links)
-                ),
-                *risk_jobs.handlers(desk),
-            ],
-            crons=[
-                *ledger_jobs.CRONS,
-                *tenancy_jobs.crons(clock),
-                *rate_limits.CRONS,
-                *payments_jobs.CRONS,
-                *merchant_jobs.crons(lambda: refresh_db, clock),
-                *approvals_jobs.crons(known),
-                *risk_jobs.crons(),
-                *notices_jobs.crons(),
-                *audit_jobs.crons(load_signer(settings), open_store(settings)),
-                jobs.Cron("platform.tidy", "29 * * * *", tidy),
-            ],
-            stop=stop,
-        )
+    return jobs.Cron("platform.tidy", "29 * * * *", tidy)
 
 
 async def _opened(

@@ -12,6 +12,9 @@ from types import MappingProxyType
 from molam.kernel.currency import CURRENCIES, Currency
 from molam.kernel.money import Money
 
+FIXED = "fixed parity"
+"""The source of a rate that was laid down once and for ever."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -22,6 +25,28 @@ class Rate:
     source: str
     indicative: bool
 
+    @property
+    def is_fixed(self) -> bool:
+        return self.source == FIXED
+
+    @property
+    def trust(self) -> tuple[bool, bool, date]:
+        """Order rates of one pair: what was quoted over what was guessed, then the newest."""
+        return (not self.indicative, self.is_fixed, self.as_of)
+
+    def inverse(self) -> Rate:
+        return Rate(1 / self.value, self.as_of, self.source, self.indicative)
+
+    def times(self, other: Rate) -> Rate:
+        """Go on by *other*: as old and as rough as the worse half; a fixed parity never ages."""
+        ageing = [each.as_of for each in (self, other) if not each.is_fixed]
+        return Rate(
+            self.value * other.value,
+            min(ageing or [self.as_of, other.as_of]),
+            ", ".join(dict.fromkeys((self.source, other.source))),
+            indicative=self.indicative or other.indicative,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -31,35 +56,33 @@ class Rates:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str, Rate]]) -> Rates:
-        pairs: dict[tuple[str, str], Rate] = {}
-        for base, quote, rate in rows:
-            pairs[base, quote] = rate
-            pairs.setdefault(
-                (quote, base), Rate(1 / rate.value, rate.as_of, rate.source, rate.indicative)
-            )
+        given = {(base, quote): rate for base, quote, rate in rows}
+        pairs = dict(given)
+        for (base, quote), rate in given.items():
+            known = given.get((quote, base))
+            # On equal terms the direction that was quoted wins.
+            if known is None or rate.trust > known.trust:
+                pairs[quote, base] = rate.inverse()
         return cls(MappingProxyType(pairs))
 
     def find(self, base: str, quote: str) -> Rate | None:
         """
-        Find a rate, directly or through one other currency; None when there is none.
+        Find the best rate, directly or through one other currency; None when there is none.
 
         A missing rate is never 1: an amount in an unknown rate has no equivalent.
         """
         if base == quote:
             return Rate(Fraction(1), date.min, "identity", indicative=False)
-        if (base, quote) in self.pairs:
-            return self.pairs[base, quote]
+        best = self.pairs.get((base, quote))
         for through in CURRENCIES:
             first = self.pairs.get((base, through))
             second = self.pairs.get((through, quote))
-            if first is not None and second is not None:
-                return Rate(
-                    first.value * second.value,
-                    min(first.as_of, second.as_of),
-                    f"{first.source}, {second.source}",
-                    indicative=first.indicative or second.indicative,
-                )
-        return None
+            if first is None or second is None:
+                continue
+            crossed = first.times(second)
+            if best is None or crossed.trust > best.trust:
+                best = crossed
+        return best
 
     def per_minor(self, base: Currency, quote: Currency) -> Decimal | None:
         """Return minor units of *quote* for one of *base*, to 12 decimals; None when unknown."""

@@ -56,8 +56,10 @@ class ImbalanceRow:
     entries: int
 
 
-# A transfer that is already there moves nothing. The accounts are created or
-# added to in id order by one upsert, so two batches cannot deadlock on them.
+# A transfer that is already there moves nothing. The accounts are created or added to by
+# one upsert, those of merchants and agents first and each kind in the order of its ids, so
+# two batches cannot deadlock on them, nor a batch and a command that has locked a merchant's
+# balance to look at it before it moves anything.
 POST_TRANSFERS = Query(
     """
     /* ledger.post_transfers */
@@ -103,7 +105,7 @@ POST_TRANSFERS = Query(
                     else split_part(account_id, ':', 1) || '_' || split_part(account_id, ':', 2) end,
                owner_id, currency, amount
           from summed
-         order by account_id
+         order by account_id not like 'merchant:%' and account_id not like 'agent:%', account_id
             on conflict (id) do update set balance = a.balance + excluded.balance
      returning 1
     )

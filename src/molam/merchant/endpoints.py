@@ -122,7 +122,7 @@ async def transactions(
     """List transactions, newest first, by cursor or by the specification's offset."""
     db, cursors = request.app.state.db, request.app.state.cursors
     merchant_id = caller.merchant
-    filters = await _filters(db, merchant_id, query)
+    filters = await filters_of(db, merchant_id, query)
     unfiltered = {"cursor": 0, "limit": 0, "offset": 0, "total": 0}
     scope = (merchant_id, msgspec.structs.asdict(query) | unfiltered)
     beyond = None
@@ -184,7 +184,13 @@ async def transaction(request: Request, caller: Caller) -> views.TransactionDeta
         refunds=[views.transaction_view(row) for row in detail.refunds],
         disputes=[
             views.DisputeView(
-                each.id, each.state, each.reason, each.amount, each.currency, each.occurred_at
+                each.id,
+                each.status,
+                each.state,
+                each.reason,
+                each.amount,
+                each.currency,
+                each.occurred_at,
             )
             for each in detail.disputes
         ],
@@ -207,6 +213,8 @@ async def alerts(request: Request, caller: Caller, query: views.AlertsQuery) -> 
         request.app.state.db,
         merchant_id=caller.merchant,
         status=None if query.status == "all" else query.status,
+        severity=query.severity,
+        alert_type=query.type,
         limit=query.limit,
     )
     return views.AlertsView(ok=True, rows=[views.alert_view(row) for row in rows])
@@ -256,9 +264,15 @@ def position_of(row: TransactionRow, *, newer: bool) -> payments.Position:
     return payments.Position(row.occurred_at, row.id, row.type, newer)
 
 
-async def _filters(
+async def filters_of(
     db: Database, merchant_id: str, query: views.TransactionsQuery
 ) -> payments.Filters:
+    """
+    Read the filters of an address, with days as the merchant's.
+
+    Raises:
+        UnknownCurrency, AmountRangeMalformed, DateRangeMalformed: one that filters nothing.
+    """
     if query.currency is not None:
         currency(query.currency)
     if (query.amount_min or 0) > (query.amount_max if query.amount_max is not None else 2**63):

@@ -29,7 +29,7 @@ CONTRIBUTION = """
                coalesce(sum(sign) filter (where kind = 'payment' and state in ('failed', 'cancelled')), 0)::bigint as failed_count,
                coalesce(sum(sign) filter (where kind = 'payment' and state = 'abandoned'), 0)::bigint as abandoned_count,
                coalesce(sum(sign * amount) filter (where kind = 'payment' and state = 'succeeded'), 0)::bigint as sales,
-               coalesce(sum(sign * fee) filter (where kind = 'payment' and state = 'succeeded'), 0)::bigint as fees,
+               coalesce(sum(sign * fee) filter (where kind in ('payment', 'refund') and state = 'succeeded'), 0)::bigint as fees,
                coalesce(sum(sign) filter (where kind = 'refund' and state = 'succeeded'), 0)::bigint as refund_count,
                coalesce(sum(sign * amount) filter (where kind = 'refund' and state = 'succeeded'), 0)::bigint as refunds,
                coalesce(sum(sign) filter (where kind = 'dispute'), 0)::bigint as dispute_count,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+import functools
+from datetime import date, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import urlencode
@@ -15,11 +16,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.currency import CURRENCIES, UnknownCurrency, currency
-from molam.merchant import commands, figures, frame, model, permissions, queries
+from molam.ledger import rates
+from molam.merchant import commands, figures, frame, model, permissions, queries, views
 from molam.merchant.endpoints import position_of
 from molam.merchant.filters import Asked, read_filters
 from molam.merchant.store import AlertRow
 from molam.payments import queries as payments
+from molam.payments.refunds import queries as refunds
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Caller, CursorRefused, Routes
 from molam.platform.web.preferences import local_path
@@ -46,6 +49,8 @@ class OverviewQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 class AlertsQuery(msgspec.Struct, forbid_unknown_fields=True):
     status: Literal["active", "all"] = "active"
+    severity: Literal["info", "warning", "critical"] | None = None
+    type: Annotated[str, Meta(max_length=64)] | None = None
     live: Live | None = None
 
 
@@ -98,7 +103,20 @@ async def overview(request: Request, caller: Caller, query: OverviewQuery) -> Re
         view=view,
         currencies=currencies,
         period_refused=refused,
+        dollar=await _dollar(request.app.state, view.currency),
+        late_since=await _late_since(db),
     )
+
+
+async def _dollar(state: State, code: str) -> views.FxView | None:
+    """Tell what a dollar is worth in *code*, of which day and by whom; None when nobody knows."""
+    rate = (await state.rates.on(state.db, state.clock.now().date())).find("USD", code)
+    return None if rate is None or code == "USD" else views.fx_view("USD", code, rate)
+
+
+async def _late_since(db: Database) -> datetime | None:
+    found = await rates.freshness(db)
+    return None if found is None else found.stale_since
 
 
 async def read_overview(
@@ -194,6 +212,10 @@ async def transaction(request: Request, caller: Caller) -> Response:
     """Show one transaction: what it was, what happened to it, where the money went."""
     db, merchant_id = request.app.state.db, caller.merchant
     detail = await queries.transaction(db, merchant_id=merchant_id, id_=request.path_params["id"])
+    row = detail.row
+    async with db.transaction("refunds.of_payment", merchant_id=merchant_id, readonly=True) as tx:
+        own = await refunds.of_payment(tx, merchant_id=merchant_id, transaction_id=row.id)
+    is_refundable = row.type == "payment" and row.status == "succeeded" and not row.imported
     posted = (each.posted_at for each in detail.entries if each.cause == detail.row.type)
     return await frame.page(
         request,
@@ -203,6 +225,8 @@ async def transaction(request: Request, caller: Caller) -> Response:
         shop=await queries.settings_of(db, merchant_id=merchant_id),
         live=None,
         detail=detail,
+        own_refunds=own,
+        may_refund=is_refundable and frame.may(caller, permissions.REFUND),
         entered_at=min(posted, default=None),
     )
 
@@ -216,6 +240,8 @@ async def alerts(request: Request, caller: Caller, query: AlertsQuery) -> Respon
         db,
         merchant_id=merchant_id,
         status=None if everything else "active",
+        severity=query.severity,
+        alert_type=query.type,
         limit=ALERTS_LISTED,
     )
     language = language_of(request, caller)
@@ -228,6 +254,9 @@ async def alerts(request: Request, caller: Caller, query: AlertsQuery) -> Respon
         live=query.live is None,
         newest=await newest_alert(db, merchant_id),
         everything=everything,
+        asked=query,
+        address=functools.partial(_alerts_address, query.status),
+        types=await queries.alert_types(db, merchant_id=merchant_id),
         may_acknowledge=frame.may(caller, permissions.ACKNOWLEDGE_ALERTS),
         alerts=rows,
         explained={
@@ -252,6 +281,11 @@ async def acknowledge(request: Request, caller: Caller) -> Response:
         now=request.app.state.clock.now(),
     )
     return RedirectResponse("/alerts", status_code=HTTPStatus.SEE_OTHER)
+
+
+def _alerts_address(status: str, severity: str | None, type_: str | None) -> str:
+    asked = {"status": status, "severity": severity, "type": type_}
+    return "/alerts?" + urlencode({name: value for name, value in asked.items() if value})
 
 
 async def newest_transaction(db: Database, merchant_id: str) -> str:

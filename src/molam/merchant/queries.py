@@ -252,11 +252,31 @@ async def transaction(db: Database, *, merchant_id: str, id_: str) -> Transactio
 
 
 async def alerts(
-    db: Database, *, merchant_id: str, status: str | None, limit: int
+    db: Database,
+    *,
+    merchant_id: str,
+    status: str | None,
+    limit: int,
+    severity: str | None = None,
+    alert_type: str | None = None,
 ) -> list[store.AlertRow]:
     """List alerts, newest first."""
     async with db.transaction("merchant.alerts", merchant_id=merchant_id, readonly=True) as tx:
-        return await tx.all(store.LIST_ALERTS, merchant_id=merchant_id, status=status, limit=limit)
+        return await tx.all(
+            store.LIST_ALERTS,
+            merchant_id=merchant_id,
+            status=status,
+            severity=severity,
+            alert_type=alert_type,
+            limit=limit,
+        )
+
+
+async def alert_types(db: Database, *, merchant_id: str) -> list[str]:
+    """List the kinds of alerts that the merchant ever had."""
+    async with db.transaction("merchant.alert_types", merchant_id=merchant_id, readonly=True) as tx:
+        rows = await tx.all(store.LIST_ALERT_TYPES, merchant_id=merchant_id)
+    return [row.alert_type for row in rows]
 
 
 async def open_disputes(db: Database, *, merchant_id: str) -> int:

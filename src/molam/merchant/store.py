@@ -66,6 +66,13 @@ class AlertRow:
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     facts: dict[str, Any]
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTypeRow:
+    alert_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +156,13 @@ LIST_ALERTS = Query(
     """
     /* merchant.list_alerts */
     select id, alert_type, severity, title, description, status, related_transactions, sira_score,
-           sira_tags, sira_recommendations, created_at, acknowledged_at, acknowledged_by, facts
+           sira_tags, sira_recommendations, created_at, acknowledged_at, acknowledged_by, facts,
+           resolved_at, resolved_by
       from merchant.merchant_alerts
      where merchant_id = :merchant_id
        and (:status::text is null or status = :status)
+       and (:severity::text is null or severity = :severity)
+       and (:alert_type::text is null or alert_type = :alert_type)
        and (expires_at is null or expires_at > now() or status <> 'active')
      order by created_at desc, id desc
      limit :limit
@@ -164,7 +174,8 @@ LOCK_ALERT = Query(
     """
     /* merchant.lock_alert */
     select id, alert_type, severity, title, description, status, related_transactions, sira_score,
-           sira_tags, sira_recommendations, created_at, acknowledged_at, acknowledged_by, facts
+           sira_tags, sira_recommendations, created_at, acknowledged_at, acknowledged_by, facts,
+           resolved_at, resolved_by
       from merchant.merchant_alerts
      where merchant_id = :merchant_id and id = :id
        for update
@@ -179,6 +190,31 @@ SET_ACKNOWLEDGED = Query(
     update merchant.merchant_alerts
        set status = 'acknowledged', acknowledged_by = :by, acknowledged_at = now()
      where merchant_id = :merchant_id and id = :id and status = 'active'
+    """,
+    row=Nothing,
+)
+
+LIST_ALERT_TYPES = Query(
+    """
+    /* merchant.list_alert_types */
+    select distinct alert_type
+      from merchant.merchant_alerts
+     where merchant_id = :merchant_id
+     order by alert_type
+     limit 50
+    """,
+    row=AlertTypeRow,
+)
+
+# Whoever settles an alert that nobody had acknowledged has seen it by that.
+SET_SETTLED = Query(
+    """
+    /* merchant.set_settled */
+    update merchant.merchant_alerts
+       set status = :status, resolved_at = now(), resolved_by = :by,
+           acknowledged_by = coalesce(acknowledged_by, :by),
+           acknowledged_at = coalesce(acknowledged_at, now())
+     where merchant_id = :merchant_id and id = :id and status in ('active', 'acknowledged')
     """,
     row=Nothing,
 )

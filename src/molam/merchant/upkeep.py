@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
 import structlog
 
-from molam.kernel.refusals import Kind, Refusal
 from molam.merchant import commands, upkeep_store
+from molam.merchant.settings_model import check_timezone
 from molam.merchant.upkeep_store import DriftRow
 from molam.platform import telemetry
 from molam.platform.db import Database, Tx
@@ -17,12 +15,6 @@ log = structlog.get_logger()
 READ_BACK_ROUNDS_MAX = 10_000
 REST_S = 30.0
 VIEW_SETTLED_S = 900.0
-
-
-class TimezoneUnknown(Refusal):
-    code = "timezone-unknown"
-    kind = Kind.MALFORMED
-    title = "No such time zone"
 
 
 async def refresh_view(refresh_db: Database) -> None:
@@ -98,10 +90,7 @@ async def change_timezone(
     Raises:
         TimezoneUnknown: not a name of the IANA database.
     """
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise TimezoneUnknown("Use a name such as Africa/Dakar.", timezone=timezone[:64]) from None
+    check_timezone(timezone)
     await _begin_head(db, merchant_id)
     async with refresh_db.transaction("merchant.change_timezone") as tx:
         await tx.one(upkeep_store.LOCK_HEAD, merchant_id=merchant_id)

@@ -58,7 +58,7 @@ FIND_BUCKET_DRIFT = Query(
         select d.merchant_id, d.currency, d.day,
                coalesce(sum(w.amount) filter (where w.type = 'payment' and w.state = 'succeeded'), 0)::bigint as sales,
                coalesce(sum(w.amount) filter (where w.type = 'refund' and w.state = 'succeeded'), 0)::bigint as refunds,
-               coalesce(sum(w.fee_molam) filter (where w.type = 'payment' and w.state = 'succeeded'), 0)::bigint as fees,
+               coalesce(sum(w.fee_molam) filter (where w.state = 'succeeded'), 0)::bigint as fees,
                count(*) filter (where w.type = 'payment' and w.state = 'succeeded') as payment_count,
                count(*) filter (where w.type = 'payment') as created_count,
                count(*) filter (where w.type = 'refund' and w.state = 'succeeded') as refund_count,

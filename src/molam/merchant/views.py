@@ -152,6 +152,7 @@ class EntryView(msgspec.Struct):
 class DisputeView(msgspec.Struct):
     id: str
     status: str
+    state: str
     reason: str | None
     amount: int
     currency: str
@@ -172,6 +173,8 @@ class TransactionDetailView(msgspec.Struct):
 
 class AlertsQuery(msgspec.Struct, forbid_unknown_fields=True):
     status: Literal["active", "acknowledged", "resolved", "dismissed", "all"] = "active"
+    severity: Literal["info", "warning", "critical"] | None = None
+    type: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     limit: PageLimit = 50
 
 
@@ -188,6 +191,8 @@ class AlertView(msgspec.Struct):
     created_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
     facts: dict[str, Any]
 
 
@@ -272,5 +277,7 @@ def alert_view(row: AlertRow) -> AlertView:
         created_at=row.created_at,
         acknowledged_at=row.acknowledged_at,
         acknowledged_by=row.acknowledged_by,
+        resolved_at=row.resolved_at,
+        resolved_by=row.resolved_by,
         facts=row.facts,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from molam.notices.model import FOR_MERCHANTS, Kind
 from molam.platform.settings import Secret, Settings
 
 _SMTP_PORTS = {"smtp": 587, "smtps": 465}
@@ -45,6 +46,8 @@ class Channels:
 
     public_url: str
     """The operations console as browsers see it; links in notices begin with it."""
+    merchant_url: str = ""
+    """The merchant app, which notices to merchants' people lead to."""
     smtp: Smtp | None = None
     sender: str = ""
     webhook_url: str = ""
@@ -55,12 +58,17 @@ class Channels:
     def of(cls, settings: Settings, *, public_url: str) -> Channels:
         return cls(
             public_url=public_url,
+            merchant_url=settings.merchant_url,
             smtp=Smtp.of(settings.smtp_url) if settings.smtp_url else None,
             sender=settings.molam_notice_from,
             webhook_url=settings.molam_notice_webhook_url,
             webhook_secret=settings.molam_notice_webhook_secret,
             slack_url=settings.molam_slack_webhook_url,
         )
+
+    def app_for(self, kind: Kind) -> str:
+        """Say where the pages are that notices of *kind* lead to."""
+        return self.merchant_url if kind in FOR_MERCHANTS else self.public_url
 
     @property
     def enabled(self) -> tuple[str, ...]:

@@ -59,6 +59,14 @@ HEADLINES = MappingProxyType(
         (Kind.DELEGATION_GIVEN, "en"): "A role is lent to you: {title}",
         (Kind.DELEGATION_ENDED, "fr"): "Une délégation prend fin : {title}",
         (Kind.DELEGATION_ENDED, "en"): "A delegation has ended: {title}",
+        (Kind.BOOKS_DIFFER, "fr"): "Un compte bancaire ne tombe pas juste : {title}",
+        (Kind.BOOKS_DIFFER, "en"): "An account at a bank does not add up: {title}",
+        (Kind.PAYOUT_DESTINATION_CHANGED, "fr"): "Vos versements iront ailleurs : {title}",
+        (Kind.PAYOUT_DESTINATION_CHANGED, "en"): "Your payouts will go elsewhere: {title}",
+        (Kind.ACCOUNT_CHANGED, "fr"): "Compte marchand : {title}",
+        (Kind.ACCOUNT_CHANGED, "en"): "Merchant account: {title}",
+        (Kind.DISPUTE_DUE, "fr"): "Un litige attend votre réponse : {title}",
+        (Kind.DISPUTE_DUE, "en"): "A dispute waits for your answer: {title}",
     }
 )
 assert {kind for kind, _ in HEADLINES} == set(Kind)
@@ -111,6 +119,28 @@ ADVICE = MappingProxyType(
         ),
         (Kind.DELEGATION_ENDED, "fr"): "Si elle a été reprise, les votes donnés par elle tombent.",
         (Kind.DELEGATION_ENDED, "en"): "If it was taken back, votes given by it stop counting.",
+        (Kind.BOOKS_DIFFER, "fr"): "Ouvrez les écarts, et expliquez ou rapprochez chaque ligne.",
+        (Kind.BOOKS_DIFFER, "en"): "Open the exceptions, and match or explain each line.",
+        (Kind.PAYOUT_DESTINATION_CHANGED, "fr"): (
+            "Les versements vers ce compte attendent 24 heures. Si ce n'était pas vous, changez-le "
+            "et prévenez-nous."
+        ),
+        (Kind.PAYOUT_DESTINATION_CHANGED, "en"): (
+            "Payouts to this account wait for 24 hours. If this was not one of you, change it back "
+            "and tell us."
+        ),
+        (Kind.ACCOUNT_CHANGED, "fr"): (
+            "Si ce n'était pas convenu, regardez le journal des changements et parlez-en."
+        ),
+        (Kind.ACCOUNT_CHANGED, "en"): (
+            "If this was not agreed, look at the journal of changes and talk about it."
+        ),
+        (Kind.DISPUTE_DUE, "fr"): (
+            "Sans réponse à temps, le litige est perdu et le client garde l'argent."
+        ),
+        (Kind.DISPUTE_DUE, "en"): (
+            "Without an answer in time the dispute is lost and the customer keeps the money."
+        ),
     }
 )
 

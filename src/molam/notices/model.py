@@ -34,6 +34,14 @@ class Kind(StrEnum):
     FREEZE_ENDED = "freeze_ended"
     DELEGATION_GIVEN = "delegation_given"
     DELEGATION_ENDED = "delegation_ended"
+    BOOKS_DIFFER = "books_differ"
+    PAYOUT_DESTINATION_CHANGED = "payout_destination_changed"
+    DISPUTE_DUE = "dispute_due"
+    ACCOUNT_CHANGED = "account_changed"
+
+
+FOR_MERCHANTS = frozenset({Kind.PAYOUT_DESTINATION_CHANGED, Kind.DISPUTE_DUE, Kind.ACCOUNT_CHANGED})
+"""What merchants' own people are told, and nobody else: no webhook, no chat of operations."""
 
 
 class NoticeAbsent(Refusal):

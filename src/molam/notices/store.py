@@ -104,6 +104,7 @@ TELL = Query(
          cross join notices.channels as c
           left join reader on c.channel = 'email'
          where c.enabled
+           and (c.channel = 'email' or not :private::boolean)
            and (c.channel <> 'email' or reader.email = 'all' or (reader.email = 'urgent' and told.urgent))
             on conflict (notice_id, channel, person_id) do nothing
         returning id, channel

@@ -129,6 +129,16 @@ class Settings:
     aws_secret_access_key: Secret = _UNSET
     aws_endpoint_url: str = ""
 
+    fx_provider: str = "none"
+    """Who is asked for exchange rates: none, ecb, fixer, openexchangerates or csv."""
+    fx_api_key: Secret = _UNSET
+    """Fixer's access key, or the app id of Open Exchange Rates."""
+    fx_url: str = ""
+    """Another address of that provider; with csv, where the file is."""
+
+    bank_secrets: Secret = _UNSET
+    """JSON: what we show each bank and what it signs with; unset in development: derived."""
+
     refund_approval_threshold: int = 100_000
     """Minor units of the merchant's currency from which a refund needs approval."""
 
@@ -228,6 +238,7 @@ def _check(settings: Settings) -> None:
     if settings.refund_approval_threshold < 0:
         raise SettingsRefused("REFUND_APPROVAL_THRESHOLD cannot be negative")
     _check_notices(settings)
+    _check_rates(settings)
     if settings.is_production:
         _check_production(settings)
 
@@ -270,6 +281,18 @@ def _check_notices(settings: Settings) -> None:
             "MOLAM_NOTICE_WEBHOOK_URL needs MOLAM_NOTICE_WEBHOOK_SECRET of at least "
             f"{SECRET_LENGTH_MIN} characters"
         )
+
+
+def _check_rates(settings: Settings) -> None:
+    providers = ("none", "ecb", "fixer", "openexchangerates", "csv")
+    if settings.fx_provider not in providers:
+        raise SettingsRefused(f"FX_PROVIDER is one of {', '.join(providers)}")
+    if settings.fx_provider in {"fixer", "openexchangerates"} and not settings.fx_api_key:
+        raise SettingsRefused(f"FX_PROVIDER={settings.fx_provider} needs FX_API_KEY")
+    if settings.fx_provider == "csv" and not settings.fx_url:
+        raise SettingsRefused("FX_PROVIDER=csv needs FX_URL, where the file is")
+    if settings.fx_url and not settings.fx_url.startswith(("https://", "http://")):
+        raise SettingsRefused("FX_URL begins with http:// or https://")
 
 
 def _check_url(name: str, url: str) -> None:

@@ -11,7 +11,7 @@ from molam.kernel.clock import Clock, Instant, SystemClock
 from molam.platform.db import Database
 from molam.simulator import store
 from molam.simulator.profiles import PROFILES, Profile
-from molam.simulator.seed import BATCH, SEED, SOURCE, send
+from molam.simulator.seed import BATCH, PAYOUT, SEED, SOURCE, send
 from molam.simulator.traffic import Happening, burst, scaled, transactions
 from molam.tenancy.queries import MerchantAbsent
 
@@ -86,6 +86,9 @@ async def _speak(
     count = 0
     due: list[Happening] = []
     for happening in happenings:
+        if happening.topic == PAYOUT:
+            # From the demo's first day on, payouts are made by ourselves and not reported.
+            continue
         if due and (len(due) == BATCH or happening.at > clock.now()):
             await send(db, due)
             count += len(due)

@@ -59,6 +59,7 @@ TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "ADJUST_FLOAT": ("Adjust an agent's float", "Ajuster le float d'un agent"),
         "FREEZE_MERCHANT": ("Freeze a merchant", "Geler un marchand"),
         "UNFREEZE_MERCHANT": ("Unfreeze a merchant", "Dégeler un marchand"),
+        "FORCE_RECONCILE": ("Force a reconciliation", "Forcer un rapprochement"),
         "ADJUST_MERCHANT_FEE": ("Change a merchant's fee", "Changer les frais d'un marchand"),
         "REQUEUE_DLQ": ("Put dead letters back", "Remettre des lettres mortes en file"),
         "ADJUST_RATE_LIMIT": ("Change a rate limit", "Changer une limite de débit"),

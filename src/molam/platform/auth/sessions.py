@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
@@ -27,6 +28,19 @@ class SignInRow:
     nonce: str
     next_path: str
     browser_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSessionRow:
+    """A browser somebody is signed in with; *is_this* is the one that asks."""
+
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    ip: str | None
+    user_agent: str | None
+    acr: str | None
+    is_this: bool
 
 
 # Deadlines are compared by PostgreSQL's clock: processes may disagree on the time.
@@ -59,8 +73,9 @@ _TOUCH_SESSION = Query(
 _ADD_SESSION = Query(
     """
     /* platform.add_session */
-    insert into platform.sessions (id_hash, app, subject, claims, csrf, expires_at)
-    values (:id_hash, :app, :subject, :claims, :csrf, now() + interval '8 hours')
+    insert into platform.sessions (id_hash, app, subject, claims, csrf, ip, user_agent, expires_at)
+    values (:id_hash, :app, :subject, :claims, :csrf, :ip::text, :user_agent::text,
+            now() + interval '8 hours')
     """,
     row=Nothing,
 )
@@ -83,6 +98,33 @@ _REMOVE_SESSIONS_OF = Query(
        and app = :app
     """,
     row=Nothing,
+)
+
+_REMOVE_OTHER_SESSIONS = Query(
+    """
+    /* platform.remove_other_sessions */
+    delete from platform.sessions
+     where subject = :subject
+       and app = :app
+       and csrf is distinct from :csrf::text
+    """,
+    row=Nothing,
+)
+
+_LIST_SESSIONS = Query(
+    """
+    /* platform.list_sessions */
+    select created_at, seen_at, expires_at, ip, user_agent, claims ->> 'acr' as acr,
+           csrf is not distinct from :csrf::text as is_this
+      from platform.sessions
+     where subject = :subject
+       and app = :app
+       and expires_at > now()
+       and seen_at > now() - interval '30 minutes'
+     order by is_this desc, seen_at desc
+     limit 50
+    """,
+    row=OpenSessionRow,
 )
 
 _ADD_SIGN_IN = Query(
@@ -140,13 +182,22 @@ async def find_session(db: Database, *, app: str, cookie: str) -> Session | None
     return Session(msgspec.convert(row.claims, Identity), row.csrf)
 
 
-async def start_session(db: Database, *, app: str, identity: Identity, replaces: str | None) -> str:
+async def start_session(
+    db: Database,
+    *,
+    app: str,
+    identity: Identity,
+    replaces: str | None,
+    begun_at: tuple[str, str] | None = None,
+) -> str:
     """
     Begin a session and return its cookie.
 
     The id is always a new one, and the browser's earlier session ends, so an id
-    planted before signing in is worth nothing afterwards.
+    planted before signing in is worth nothing afterwards. *begun_at* is the address
+    and the browser it is begun from, for its owner to recognise.
     """
+    ip, user_agent = begun_at or (None, None)
     cookie = secrets.token_urlsafe(32)
     async with db.transaction("platform.start_session") as tx:
         if replaces:
@@ -158,6 +209,8 @@ async def start_session(db: Database, *, app: str, identity: Identity, replaces:
             subject=identity.sub,
             claims=msgspec.to_builtins(identity),
             csrf=secrets.token_urlsafe(32),
+            ip=ip,
+            user_agent=user_agent,
         )
     return cookie
 
@@ -171,6 +224,18 @@ async def end_sessions_of(db: Database, *, app: str, subject: str) -> int:
     """Sign *subject* out everywhere and return how many sessions ended."""
     async with db.transaction("platform.end_sessions_of") as tx:
         return await tx.run(_REMOVE_SESSIONS_OF, subject=subject, app=app)
+
+
+async def open_sessions(
+    db: Database, *, app: str, subject: str, csrf: str | None
+) -> list[OpenSessionRow]:
+    """List where *subject* is signed in; the session of *csrf* is the one that asks."""
+    return await db.read(_LIST_SESSIONS, app=app, subject=subject, csrf=csrf)
+
+
+async def end_other_sessions(tx: Tx, *, app: str, subject: str, csrf: str | None) -> int:
+    """Sign *subject* out everywhere but in the session of *csrf*; return how many ended."""
+    return await tx.run(_REMOVE_OTHER_SESSIONS, app=app, subject=subject, csrf=csrf)
 
 
 async def add_sign_in(db: Database, *, app: str, state: str, row: SignInRow) -> None:

@@ -23,6 +23,7 @@ from molam.platform.telemetry import log
 from molam.platform.web import wire
 from molam.platform.web.caller import PUBLIC, SIGNED_IN, Caller
 from molam.platform.web.limits import Limiter
+from molam.platform.web.operations import origin_of
 from molam.platform.web.routes import Routes
 
 _SIGN_IN_S = 600
@@ -142,11 +143,13 @@ class SignIn:
         if begun is None or not secrets.compare_digest(begun.browser_hash, browser):
             raise SignInRefused("It was not begun in this browser, or too long ago.")
         identity = await self._redeem(query, begun)
+        origin = origin_of(request)
         cookie = await sessions.start_session(
             db,
             app=self._party.app,
             identity=identity,
             replaces=request.cookies.get(self._party.cookie),
+            begun_at=(origin["ip"], origin["user_agent"]),
         )
         log.info("signed in", subject=identity.sub, acr=identity.acr)
         answer = RedirectResponse(begun.next_path, status_code=HTTPStatus.SEE_OTHER)

@@ -48,6 +48,9 @@ _SPACES = str.maketrans(dict.fromkeys("\u0020\u00a0\u202f\u2009", ""))
 _remembered = functools.lru_cache(maxsize=4096)
 
 
+_RATE_DIGITS = 6
+
+
 @dataclass(frozen=True, slots=True)
 class Formats:
     """The template filters of one language."""
@@ -66,6 +69,13 @@ class Formats:
             value if value >= 0 else -value, pattern, locale=self.locale
         )
         return MINUS + text if value < 0 else text
+
+    @_remembered
+    def rate(self, value: Decimal) -> str:
+        """Write an exchange rate with six significant digits: ``655,957``, ``0,0017``."""
+        decimals = max(0, min(10, _RATE_DIGITS - 1 - value.adjusted()))
+        written = f"{round(value, decimals).normalize():f}"
+        return self.number(Decimal(written), len(written.partition(".")[2]))
 
     @_remembered
     def money(self, minor: int, code: str) -> str:

@@ -132,6 +132,7 @@ def _environment(packages: tuple[str, ...], language: Language) -> Environment:
     formats = Formats(language)
     environment.filters.update(
         number=formats.number,
+        rate=formats.rate,
         money=formats.money,
         money_markup=formats.money_markup,
         money_short=formats.money_short,

@@ -297,6 +297,6 @@ async def _body(request: Request) -> bytes:
 
 def _sentence(error: Exception) -> str:
     said = str(error)
-    if "got `decimal`" in said and "`int`" in said:
+    if "`int" in said and ("got `decimal`" in said or "$.amount" in said):
         said += "; amounts are whole numbers of minor units, without point or exponent"
     return said[:300] if said.endswith(".") else f"{said[:300]}."
