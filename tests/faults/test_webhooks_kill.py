@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +25,19 @@ SEED = 20261116
 pytestmark = pytest.mark.processes
 
 
-async def a_worker(dsn: str, safety: str = "whole") -> asyncio.subprocess.Process:
+@contextlib.asynccontextmanager
+async def a_worker(dsn: str, safety: str) -> AsyncIterator[None]:
+    """A worker for the body, which is then killed whatever it is doing."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(WORKER), dsn, KEY, safety), stdout=asyncio.subprocess.PIPE
     )
-    assert process.stdout is not None
-    await asyncio.wait_for(process.stdout.readline(), 20)
-    return process
+    try:
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readline(), 20)
+        yield
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def killed_again_and_again(
@@ -46,17 +54,12 @@ async def killed_again_and_again(
     for number in range(COUNT):
         await a_publication(db, f"re_{number}")
     for _ in range(KILLS):
-        worker = await a_worker(dsn, safety)
-        before = len(receiver.heard)
-        await receiver.until(min(before + 5 + chance.randrange(15), COUNT), seconds=60)
-        worker.kill()
-        await worker.wait()
-    worker = await a_worker(dsn, safety)
-    try:
+        async with a_worker(dsn, safety):
+            before = len(receiver.heard)
+            wanted = min(before + 5 + chance.randrange(15), COUNT)
+            await receiver.until(wanted, seconds=patience_s)
+    async with a_worker(dsn, safety):
         await settled(db, seconds=patience_s)
-    finally:
-        worker.kill()
-        await worker.wait()
 
 
 async def test_a_kill_loses_nothing_and_repeats_only_under_the_same_id(dsn: str, db: Database):
