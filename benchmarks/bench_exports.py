@@ -155,25 +155,28 @@ async def measure(rows: int, rounds: int) -> None:
                 theirs.append(copied(stage))
                 ours.append(written(stage.dsn, "csv", rows))
             sheet = [written(stage.dsn, "xlsx", min(rows, XLSX_ROWS)) for _ in range(rounds)]
-    took = statistics.median(each["seconds"] for each in ours)
-    psql = statistics.median(theirs)
-    memory = max(each["mib"] for each in ours)
-    print(
-        f"CSV of {rows:,} rows: {took:.2f} s, psql {psql:.2f} s, ratio {psql / took:.2f}"
-        f" (at least {RATIO_MIN}), {memory:.0f} MiB (at most {MEMORY_MIB_MAX:.0f})"
+    fast = bench.report(
+        f"CSV of {rows:,} rows against psql's COPY",
+        ours=[rows / each["seconds"] for each in ours],
+        limit=[rows / each for each in theirs],
+        unit="rows/s",
+        floor=RATIO_MIN,
     )
+    memory = max(each["mib"] for each in ours)
+    small = _at_most("its memory", memory, MEMORY_MIB_MAX, "MiB")
     seconds = statistics.median(each["seconds"] for each in sheet)
     memory_x = max(max(each["mib"], each["child_mib"]) for each in sheet)
-    print(
-        f"XLSX of {sheet[0]['rows']:,} rows: {seconds:.2f} s (at most {XLSX_S_MAX:.0f}),"
-        f" {memory_x:.0f} MiB (at most {MEMORY_MIB_MAX:.0f})"
-    )
     good = (
-        psql / took >= RATIO_MIN
-        and max(memory, memory_x) <= MEMORY_MIB_MAX
-        and seconds <= XLSX_S_MAX
+        _at_most(f"XLSX of {sheet[0]['rows']:,} rows", seconds, XLSX_S_MAX, "s"),
+        _at_most("its memory", memory_x, MEMORY_MIB_MAX, "MiB"),
     )
-    sys.exit(0 if good else 1)
+    bench.finish(fast, small, *good)
+
+
+def _at_most(what: str, found: float, ceiling: float, unit: str) -> bool:
+    verdict = "ok" if found <= ceiling else "ABOVE"
+    print(f"{what}: {found:.1f} {unit} (at most {ceiling:.0f}) {verdict}", flush=True)
+    return found <= ceiling
 
 
 def main() -> None:

@@ -93,18 +93,6 @@ async def fill(dsn: str, merchants: int, payments: int) -> None:
         await connection.close()
 
 
-async def clone(embedded: EmbeddedPostgres, name: str) -> str:
-    """Make another database like the filled one, and return where it is."""
-    admin = await asyncpg.connect(embedded.dsn("postgres"))
-    try:
-        source = embedded.dsn().rpartition("/")[2].partition("?")[0]
-        await admin.execute(f"drop database if exists {name} with (force)")
-        await admin.execute(f"create database {name} template {source}")
-    finally:
-        await admin.close()
-    return embedded.dsn(name)
-
-
 async def ours(dsn: str, merchants: int) -> float:
     db = await open_database(dsn, ProcessRole.WORKER, application="bench", statement_timeout_s=60)
     started = time.monotonic()
@@ -163,11 +151,11 @@ async def main(embedded: EmbeddedPostgres, arguments: Sequence[str]) -> bool:
     async with bench.stage(embedded) as stage:
         await fill(stage.dsn, asked.merchants, asked.payments)
         script = stage.folder / "payouts.sql"
-        script.write_text(await recorded(await clone(embedded, "recorded")))
+        script.write_text(await recorded(await bench.clone(embedded, "recorded")))
         mine, best = [], []
         for number in range(asked.rounds):
-            mine.append(await ours(await clone(embedded, f"ours_{number}"), asked.merchants))
-            best.append(psql(stage, await clone(embedded, f"psql_{number}"), script))
+            mine.append(await ours(await bench.clone(embedded, f"ours_{number}"), asked.merchants))
+            best.append(psql(stage, await bench.clone(embedded, f"psql_{number}"), script))
     fast = bench.report(
         f"payout run, {asked.merchants:,} merchants with {2 * asked.payments} entries each",
         ours=[asked.merchants / each for each in mine],

@@ -2,33 +2,32 @@
 How many webhooks a second leave while one endpoint hangs, and the limit they are held to.
 
 Ours: published events, claimed, signed, posted, settled with their log, from the database
-to a receiver in a process of its own. The limit: a bare loop that posts the same bodies to
-the same receiver over as many connections, and does nothing else.
-
-    MOLAM_TEST_DATABASE_URL=postgresql://... .venv/bin/python benchmarks/bench_webhooks.py
+to a receiver in a process of its own. The limit: a bare loop that posts bodies as long to
+the same receiver over as many connections, and does nothing else. What is promised is a
+rate; the ratio says how much of it is ours to win.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
-import os
-import secrets
+import statistics
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
-from pathlib import Path
 
-import asyncpg
 import httpx2
 import uvloop
 
+import stage as bench
 from molam.kernel.clock import Instant
 from molam.platform.db import Database, ProcessRole, open_database
-from molam.platform.db.migrations import migrate
 from molam.platform.egress import Egress
+from molam.platform.embedded import EmbeddedPostgres
 from molam.platform.settings import Secret
 from molam.platform.telemetry import configure_logging
 from molam.webhooks import commands, subscriptions
@@ -37,7 +36,6 @@ from molam.webhooks.dispatcher import PER_ENDPOINT_MAX, Dispatcher
 from molam.webhooks.subscriptions import Wanted, Way
 from molam.webhooks.vault import Vault
 
-ROOT = Path(__file__).parents[1]
 WANTED_PER_S = 300
 MERCHANT = "merchant-bench"
 WAY = Way(Vault(Secret("a-key-of-benchmarks-0123")), allow_private=True)
@@ -146,32 +144,43 @@ async def bare(port: int, count: int, body: bytes) -> float:
         return count / (time.perf_counter() - began)
 
 
-async def main(count: int) -> int:
-    configure_logging("bench", level="error")
-    admin_dsn = os.environ["MOLAM_TEST_DATABASE_URL"]
-    name = f"molam_bench_{secrets.token_hex(4)}"
-    admin = await asyncpg.connect(admin_dsn)
-    await admin.execute(f"create database {name}")
-    dsn = admin_dsn.rpartition("/")[0] + f"/{name}"
+@contextlib.contextmanager
+def a_receiver() -> Iterator[int]:
+    """Run a receiver until the end of the context; give its port."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.Process(target=receiver, args=(there,), daemon=True)
     process.start()
     try:
-        await migrate(dsn, ROOT / "migrations")
-        port = here.recv()
-        limit = await bare(port, count, b"x" * 520)
-        rate = await ours(dsn, port, count)
+        yield here.recv()
     finally:
         process.terminate()
-        await admin.execute(f"drop database {name} with (force)")
-        await admin.close()
-    print(f"webhooks, one endpoint hanging: ours {rate:.0f}/s")
-    print(f"limit (bare loop, same bodies and connections): {limit:.0f}/s")
-    print(f"ratio: {rate / limit:.2f}; wanted: at least {WANTED_PER_S}/s")
-    return 0 if rate >= WANTED_PER_S else 1
+        process.join()
+
+
+async def main(embedded: EmbeddedPostgres, arguments: Sequence[str]) -> bool:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=3000, help="deliveries of a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args(arguments)
+    configure_logging("bench", level="error")
+    rates, limits = [], []
+    async with bench.stage(embedded):
+        for number in range(asked.rounds):
+            # A receiver of its own, since one that hangs keeps its connections.
+            with a_receiver() as port:
+                limits.append(await bare(port, asked.count, b"x" * 520))
+                dsn = await bench.clone(embedded, f"round_{number}")
+                rates.append(await ours(dsn, port, asked.count))
+    ratio = statistics.median(mine / best for mine, best in zip(rates, limits, strict=True))
+    rate = statistics.median(rates)
+    verdict = "ok" if rate >= WANTED_PER_S else "BELOW"
+    print(
+        f"webhooks, one endpoint hanging: ours {rate:,.0f} /s (at least {WANTED_PER_S}) {verdict},"
+        f" limit {statistics.median(limits):,.0f} /s, ratio {ratio:.2f}"
+    )
+    return rate >= WANTED_PER_S
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=3000)
-    sys.exit(uvloop.run(main(parser.parse_args().count)))
+    with bench.server() as running:
+        sys.exit(0 if uvloop.run(main(running, sys.argv[1:])) else 1)

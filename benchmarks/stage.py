@@ -63,6 +63,18 @@ async def stage(embedded: EmbeddedPostgres) -> AsyncIterator[Stage]:
     yield Stage(embedded.dsn(), refresh_dsn, folder, str(find_binaries().folder / "psql"))
 
 
+async def clone(embedded: EmbeddedPostgres, name: str) -> str:
+    """Make another database like that of the stage as it is now, and return where it is."""
+    admin = await asyncpg.connect(embedded.dsn("postgres"))
+    try:
+        source = embedded.dsn().rpartition("/")[2].partition("?")[0]
+        await admin.execute(f"drop database if exists {name} with (force)")
+        await admin.execute(f"create database {name} template {source}")
+    finally:
+        await admin.close()
+    return embedded.dsn(name)
+
+
 async def add_merchants(connection: asyncpg.Connection, count: int) -> list[str]:
     merchants = [f"merchant-{number:04}" for number in range(count)]
     await connection.execute(

@@ -20,6 +20,8 @@ create table payments.refunds (
     approved_by       text,
     requires_approval boolean not null,
     approval_id       text,
+    approval_via      text not null default 'engine'
+                      constraint approval_way_known check (approval_via in ('engine', 'remote')),
     approvers         jsonb not null default '[]',
     client_reference  text constraint refund_reference_bounded check (length(client_reference) between 1 and 255),
     destination       jsonb,
@@ -118,6 +120,21 @@ $$;
 create trigger refund_events_append_only before update or delete on payments.refund_events
     for each row execute function payments.refuse_timeline_change();
 
+-- A refund that another service decides about: what it is asked, and how asking it goes.
+create table payments.remote_approvals (
+    merchant_id   text not null,
+    refund_id     text not null,
+    request       jsonb not null,
+    payload_hash  text not null,
+    asked_at      timestamptz,
+    failures      int not null default 0,
+    failing_since timestamptz,
+    trouble       text,
+    next_look_at  timestamptz not null default now(),
+    primary key (merchant_id, refund_id),
+    foreign key (merchant_id, refund_id) references payments.refunds (merchant_id, id)
+);
+
 -- For how long an operator gives a payment back, and what is done later.
 create table payments.refund_windows (
     provider   text primary key,
@@ -131,6 +148,7 @@ insert into payments.refund_windows (provider, days, afterwards, source) values
 
 select platform.guard_tenant('payments.refunds');
 select platform.guard_tenant('payments.refund_events');
+select platform.guard_tenant('payments.remote_approvals');
 revoke update on payments.refund_events from molam_money, molam_ops, molam_worker;
 grant select on payments.refund_moves, payments.refund_windows
    to molam_web, molam_money, molam_ops, molam_worker, molam_refresh;
@@ -142,3 +160,6 @@ alter table payments.wallet_transactions add constraint fee_in_range
 alter table merchant.kpi_facts drop constraint fact_fee_in_range;
 alter table merchant.kpi_facts add constraint fact_fee_in_range
     check (fee between case kind when 'refund' then -amount else 0 end and amount);
+
+-- What merchants' own people are told leads to the merchant app, and to no chat of operations.
+alter table notices.notices add column for_merchants boolean not null default false;

@@ -204,10 +204,12 @@ create table payments.bank_circuits (
     updated_at      timestamptz not null default now()
 );
 
+-- A bank's account in the ledger stands for the world outside: what is paid through it is
+-- added there. So our money at the bank is the other side of it.
 create view payments.treasury_balances as
     select t.id, t.bank_profile_id, t.account_reference, t.currency, t.account_type,
            'banks:' || t.bank_profile_id as ledger_account_code,
-           coalesce(a.balance, 0) as balance,
+           -coalesce(a.balance, 0) as balance,
            coalesce((select sum(b.amount)
                        from payments.bank_attempts as b
                       where b.bank_profile_id = t.bank_profile_id and b.currency = t.currency
@@ -223,6 +225,8 @@ grant select on payments.treasury_balances, payments.bank_files, payments.bank_a
 grant select on payments.bank_attempt_moves to molam_money;
 grant insert, update on payments.bank_profiles, payments.treasury_accounts, payments.bank_routes,
       payments.bank_circuits, payments.bank_files to molam_ops, molam_worker;
-grant select, insert on payments.bank_callbacks to molam_money;
+-- Who takes callbacks in has no merchant, and so must not be able to read what came for others.
+grant insert on payments.bank_callbacks to molam_money;
+grant select (id, bank_profile_id, dedupe_key) on payments.bank_callbacks to molam_money;
 grant select, update, delete on payments.bank_callbacks to molam_worker;
 grant select on payments.bank_callbacks to molam_ops;

@@ -26,13 +26,13 @@ from playwright.async_api import (
 )
 from shop import ADMIN, Open, Product, type_password
 
+from molam.entrypoints.serve_identity import with_banks as identity_app
 from molam.entrypoints.wiring import merchant_app
 from molam.entrypoints.wiring_ops import ops_app
 from molam.entrypoints.workers import run_worker
 from molam.platform.db import Database, ProcessRole, open_database
 from molam.platform.settings import Secret, Settings
 from molam.platform.web import assets
-from molam.simulator.issuer import build_app as identity_app
 from molam.simulator.seed import backfill, seed_demo
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +34,41 @@ async def type_password(page: Page, who: str) -> None:
     await page.locator("#username").fill(who)
     await page.locator("#password").fill("molam-demo")
     await page.locator("main form button").click()
+
+
+async def taken_in(db: Database, transaction_id: str) -> None:
+    """Wait until a payment that was told of is one that the shop sees."""
+    async with asyncio.timeout(30):
+        while True:
+            async with db.transaction("e2e.taken_in") as tx:
+                if await tx.connection.fetchval(
+                    "select true from payments.wallet_transactions where id = $1", transaction_id
+                ):
+                    return
+            await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def receiver() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
+    """Listen for webhooks; give the address, and the headers of whatever arrives."""
+    heard: list[dict[str, str]] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        headers = dict(
+            (name.lower(), value)
+            for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:])
+        )
+        await reader.readexactly(int(headers.get("content-length", "0")))
+        heard.append(headers)
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}/molam", heard
 
 
 async def sell(db: Database, *, amount: int, customer: str = "Nafi Seck") -> str:

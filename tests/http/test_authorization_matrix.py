@@ -79,6 +79,22 @@ STREAMS = frozenset(
 # What a route needs to be told before its answer is about authorisation.
 QUERIES: Mapping[str, str] = {"/live": "period=mtd&currency=XOF"}
 
+# Which kind of object an address names, by the beginning of what follows /api/merchant.
+KINDS = {
+    "/alerts/": "alert",
+    "/disputes/": "dispute",
+    "/exports/": "export",
+    "/reports/files/": "export",
+    "/payouts/": "payout",
+    "/refunds/": "refund",
+    "/settings/webhooks/deliveries/": "delivery",
+    "/settings/webhooks/": "webhook",
+    "/team/": "person",
+    "/transactions/": "transaction",
+    "/webhooks/deliveries/": "delivery",
+    "/webhooks/": "webhook",
+}
+
 # A body that passes, where authorisation is not the only thing asked.
 BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/api/merchant/events"): [
@@ -97,6 +113,30 @@ BODIES: Mapping[tuple[str, str], Any] = {
             },
         }
     ],
+    ("POST", "/api/merchant/alerts/{id:uuid}/settle"): {"outcome": "resolved"},
+    ("POST", "/api/merchant/refund"): {
+        "txn_id": "{id}",
+        "amount": 1,
+        "currency": "XOF",
+        "reason": "duplicate_charge",
+    },
+    ("POST", "/api/merchant/refunds/{id}/details"): {
+        "destination": {"type": "wallet", "provider": "wave", "phone": "+221770000123", "holder": "A"}
+    },
+    ("POST", "/api/merchant/refunds/{id}/reject"): {"reason": "No."},
+    ("PUT", "/api/merchant/disputes/{id:path}/draft"): {"statement": "It was delivered."},
+    ("POST", "/api/merchant/disputes/{id:path}/evidence/confirm"): {
+        "upload_id": str(UUID(int=7)),
+        "sha256": "0" * 64,
+    },
+    ("PUT", "/api/merchant/team/{person_id}"): {"roles": ["merchant_support"]},
+    ("PUT", "/api/merchant/webhooks/{id}"): {"description": "Ours"},
+    ("POST", "/api/merchant/webhooks/{id}/replay"): {"since": "2026-11-16T12:00:00Z"},
+}
+
+FORMS: Mapping[str, Mapping[str, str]] = {
+    "/alerts/{id:uuid}/settle": {"outcome": "resolved"},
+    "/refunds/{id}/details": {"idempotency_key": "k", "provider": "wave", "phone": "+221770000123"},
 }
 
 

@@ -16,6 +16,7 @@ from callers import bearer
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -108,14 +109,19 @@ def test_made_up_requests_to_operations_meet_no_server_error(
 
 def _try_all(app: FastAPI, headers: dict[str, str], effort: Any) -> list[str]:
     asked: list[str] = []
+    failed: list[str] = []
     with served(app) as url:
         schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
         for found in schema.get_all_operations():
             operation = found.ok()
             if operation.path in NEVER_ENDING:
                 continue
-            _try(operation, url, headers, effort)
+            try:
+                _try(operation, url, headers, effort)
+            except (FailureGroup, Failure) as failure:
+                failed.append(f"{operation.label}: {failure} {getattr(failure, 'exceptions', '')}")
             asked.append(operation.path)
+    assert not failed, "\n\n".join(failed)
     return asked
 
 

@@ -119,7 +119,7 @@ async def claimed_by_two(db: Database, worker_db: Database) -> tuple[set[UUID], 
             await tx.run(delivery_store.HOLD_CLAIMS)
             rows = await tx.all(
                 delivery_store.CLAIM,
-                beyond="",
+                beginning="",
                 failing=False,
                 limit=4,
                 queues_max=10,
@@ -177,7 +177,7 @@ async def settled_late(db: Database, worker_db: Database) -> tuple[str, int]:
         async with worker_db.transaction("tests.claim") as tx:
             (row,) = await tx.all(
                 delivery_store.CLAIM,
-                beyond="",
+                beginning="",
                 failing=False,
                 limit=4,
                 queues_max=10,

@@ -25,6 +25,8 @@ _GROUPS = {
     "payout": "payouts",
     "payout_sent": "payouts",
     "payout_returned": "payouts",
+    "payout_paid_late": "payouts",
+    "payout_returned_late": "payouts",
 }
 GROUPS = (
     *("sales", "fees", "refunds", "fees_returned"),

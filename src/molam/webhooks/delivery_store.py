@@ -50,7 +50,7 @@ CLAIM = Query(
     with recursive queues (id, place) as (
         (select d.endpoint_id, 1
            from webhooks.webhook_deliveries as d
-          where d.state = 'waiting' and d.endpoint_id > :beyond
+          where d.state = 'waiting' and d.endpoint_id >= :beginning
           order by d.endpoint_id
           limit 1)
         union all

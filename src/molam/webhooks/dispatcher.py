@@ -134,7 +134,7 @@ class Dispatcher:
         self._gates: dict[str, asyncio.Semaphore] = {}
         self._swept_at = 0.0
         self._failing_at = 0.0
-        self._beyond = ""
+        self._beginning = ""
 
     async def run(self, *, dsn: str, stop: asyncio.Event) -> None:
         """Deliver until *stop*; requests under way get a moment to end."""
@@ -161,9 +161,12 @@ class Dispatcher:
             self._gates = {id_: gate for id_, gate in self._gates.items() if id_ in flying}
             # From anywhere on: with more queues than one look takes, none is always the last.
             started = await self._db.read(delivery_store.PICK_QUEUE)
-            self._beyond = started[0].id if started else ""
+            self._beginning = started[0].id if started else ""
         claimed = await self._claim()
-        self._beyond = ""
+        if not claimed and self._beginning:
+            self._beginning = ""
+            claimed = await self._claim()
+        self._beginning = ""
         return settled + claimed
 
     async def wait(self) -> None:
@@ -211,7 +214,7 @@ class Dispatcher:
     async def _due(self, tx: Tx, *, limit: int, failing: bool) -> list[delivery_store.DueRow]:
         return await tx.all(
             delivery_store.CLAIM,
-            beyond=self._beyond,
+            beginning=self._beginning,
             failing=failing,
             limit=limit,
             queues_max=_QUEUES_MAX,

@@ -13,6 +13,8 @@ _CAUSES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "payment": ("Sale", "Vente"),
         "payment_fee": ("Fee on sale", "Frais sur vente"),
         "refund": ("Refund", "Remboursement"),
+        "refund_reserved": ("Refund promised", "Remboursement promis"),
+        "refund_released": ("Refund not given", "Remboursement non rendu"),
         "refund_fee": ("Fee returned", "Frais restitués"),
         "refund_reversed": ("Refund returned", "Remboursement retourné"),
         "dispute": ("Dispute", "Litige"),
@@ -23,6 +25,8 @@ _CAUSES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "payout_released": ("Payout cancelled", "Versement annulé"),
         "payout_sent": ("Payout sent", "Versement envoyé"),
         "payout_returned": ("Payout returned", "Versement retourné"),
+        "payout_paid_late": ("Payout paid after all", "Versement finalement payé"),
+        "payout_returned_late": ("Late payout returned", "Versement tardif retourné"),
     }
 )
 JOURNALS: Mapping[str, tuple[str, str]] = MappingProxyType(

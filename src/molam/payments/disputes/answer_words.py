@@ -46,6 +46,16 @@ _FR = {
     "payment": "Paiement : {amount}, le {day}, par {method}, référence {reference}.",
     "customer": "Client tel que l'opérateur l'a identifié : {who}.",
     "delivery": "Livraison, selon notre système : {said}.",
+    "what_carrier": "transporteur {value}",
+    "what_tracking_number": "colis {value}",
+    "what_tracking_url": "suivi {value}",
+    "what_shipped_at": "expédiée le {value}",
+    "what_delivered_at": "remise le {value}",
+    "what_delivery_address": "à l'adresse {value}",
+    "what_delivery_phone": "téléphone {value}",
+    "what_delivery_signature": "signée par {value}",
+    "what_delivery_status": "état {value}",
+    "what_ip_address": "commandée depuis {value}",
     "phones": "Le numéro à qui la commande a été livrée est celui qui a payé.",
     "history": (
         "Ce même client a déjà payé {count} fois chez nous sans contester, depuis le {since}."
@@ -92,6 +102,16 @@ _EN = {
     "payment": "Payment: {amount}, on {day}, by {method}, reference {reference}.",
     "customer": "Customer as the operator identified them: {who}.",
     "delivery": "Delivery, as our system has it: {said}.",
+    "what_carrier": "carrier {value}",
+    "what_tracking_number": "parcel {value}",
+    "what_tracking_url": "tracked at {value}",
+    "what_shipped_at": "shipped {value}",
+    "what_delivered_at": "handed over {value}",
+    "what_delivery_address": "at {value}",
+    "what_delivery_phone": "phone {value}",
+    "what_delivery_signature": "signed by {value}",
+    "what_delivery_status": "state {value}",
+    "what_ip_address": "ordered from {value}",
     "phones": "The telephone the order was delivered to is the one that paid.",
     "history": (
         "The same customer has paid us {count} times before without disputing, since {since}."

@@ -172,7 +172,7 @@ def _payment(known: Known, words: Mapping[str, str], formats: Formats, day: _Day
         words["payment"].format(
             amount=formats.money(paid.amount, paid.currency),
             day=day(paid.occurred_at),
-            method=(paid.provider or paid.channel).replace("_", " "),
+            method=(paid.provider or paid.channel).replace("_", " ").title(),
             reference=plain(paid.reference_code or paid.id),
         )
     ]
@@ -185,8 +185,8 @@ def _payment(known: Known, words: Mapping[str, str], formats: Formats, day: _Day
 def _delivered(known: Known, words: Mapping[str, str]) -> list[str]:
     lines = []
     if known.delivery:
-        pairs = [f"{key.replace('_', ' ')}: {value}" for key, value in known.delivery.items()]
-        lines.append(words["delivery"].format(said="; ".join(pairs)))
+        said = [words[f"what_{key}"].format(value=value) for key, value in known.delivery.items()]
+        lines.append(words["delivery"].format(said="; ".join(said)))
     if known.phones_match:
         lines.append(words["phones"])
     return lines

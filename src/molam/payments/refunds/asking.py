@@ -18,7 +18,7 @@ from molam.kernel.ids import show, uuid7
 from molam.ledger import commands as ledger
 from molam.payments.banks.model import Wallet
 from molam.payments.queries import TransactionAbsent
-from molam.payments.refunds import approval, model, moves, store
+from molam.payments.refunds import approval, model, moves, remote, store
 from molam.payments.refunds.model import Situation, State, Weight, Wish
 from molam.payments.refunds.moves import By
 from molam.payments.refunds.refusals import ClientReferenceUsed
@@ -57,6 +57,8 @@ class Desk:
 
     runtime: Runtime
     thresholds: Mapping[str, int]
+    is_remote: bool = False
+    """Whether another service decides about what is above them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,9 @@ async def ask(tx: Tx, desk: Desk, asked: NewRefund, asker: Asker, *, now: Instan
         )
     state = State.AWAITING_APPROVAL if weight.needs_approval else State.QUEUED
     row = await insert(tx, asked, (payment, found), reason=reason, state=state, by=asker.by)
-    if weight.needs_approval:
+    if weight.needs_approval and desk.is_remote:
+        row = await remote.ask(tx, row, minutes=terms.approval_minutes, timezone=terms.timezone)
+    elif weight.needs_approval:
         row = await _put_to_others(tx, desk, row, asker, terms=terms, weight=weight)
     else:
         await moves.set_out(tx, row, payment)
@@ -177,6 +181,7 @@ async def _put_to_others(
         merchant_id=row.merchant_id,
         id=row.id,
         approval_id=str(asked_for.id),
+        approval_via="engine",
         approvers=[{"id": each.id, "name": each.name} for each in others],
         expires_at=asked_for.expires_at,
     )

@@ -115,8 +115,10 @@ LIST_ENDED = Query(
     /* refunds.list_ended */
     select r.merchant_id, r.id, a.state
       from payments.refunds r
-      join approvals.ops_actions a on a.id = r.approval_id::uuid
+      join approvals.ops_actions a
+        on a.id = case when r.approval_via = 'engine' then r.approval_id::uuid end
      where r.state = 'awaiting_approval'
+       and r.approval_via = 'engine'
        and (a.state in ('rejected', 'expired', 'cancelled', 'superseded', 'stale')
             or (a.state = 'failed' and a.next_attempt_at is null))
      order by r.expires_at

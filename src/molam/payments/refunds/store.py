@@ -41,6 +41,7 @@ class RefundRow:
     approved_by: str | None
     requires_approval: bool
     approval_id: str | None
+    approval_via: str
     approvers: list[dict[str, Any]]
     client_reference: str | None
     destination: dict[str, Any] | None
@@ -118,7 +119,7 @@ class OfMerchantRow:
 
 
 COLUMNS = """merchant_id, id, transaction_id, amount, currency, reason, state, status, origin, created_by,
-           approved_by, requires_approval, approval_id, approvers, client_reference, destination,
+           approved_by, requires_approval, approval_id, approval_via, approvers, client_reference, destination,
            fee_returned, ledger_entry_id, provider_ref, failed_code, failed_reason, metadata, version,
            created_at, updated_at, expires_at, queued_at, details_until, completed_at"""
 
@@ -322,6 +323,7 @@ SET_APPROVAL = Query(
     /* refunds.set_approval */
     update payments.refunds
        set approval_id = :approval_id,
+           approval_via = :approval_via,
            approvers = :approvers,
            expires_at = :expires_at
      where merchant_id = :merchant_id

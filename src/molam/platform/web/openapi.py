@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from molam.kernel.refusals import Kind, Refusal
+from molam.platform.web import uploads
 from molam.platform.web.caller import PUBLIC
 from molam.platform.web.problems import BASE, MEDIA_TYPE, STATUS
 from molam.platform.web.routes import WEBSOCKET, Operation
@@ -96,7 +97,7 @@ def _operation(
         "operationId": each.endpoint.__name__,
         "summary": (inspect.getdoc(each.endpoint) or each.endpoint.__name__).split("\n")[0],
         "parameters": [
-            *(_path_parameter(name) for name in each.path_parameters),
+            *(_path_parameter(name, each.path) for name in each.path_parameters),
             *_query_parameters(each, components),
         ],
         "responses": _responses(each, by_type),
@@ -105,6 +106,8 @@ def _operation(
     if each.body is not None:
         media = ("application/x-www-form-urlencoded",) if each.form else each.media
         schema = by_type[repr(each.body)]
+        if each.upload:
+            media, schema = (uploads.MEDIA_TYPE,), _with_file(components[each.body.__name__])
         described["requestBody"] = {
             "required": True,
             "content": {kind: {"schema": schema} for kind in media},
@@ -112,13 +115,18 @@ def _operation(
     return described
 
 
-def _path_parameter(name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    }
+def _with_file(fields: dict[str, Any]) -> dict[str, Any]:
+    file = {"type": "string", "format": "binary"}
+    return {**fields, "properties": {**fields["properties"], uploads.FILE_FIELD: file}}
+
+
+def _path_parameter(name: str, path: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 255}
+    if f"{{{name}:uuid}}" in path:
+        schema = {"type": "string", "format": "uuid"}
+    elif f"{{{name}:int}}" in path:
+        schema = {"type": "integer", "minimum": 0}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _query_parameters(each: Operation, components: dict[str, Any]) -> list[dict[str, Any]]:
