@@ -31,6 +31,8 @@ _CARELESS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
+    # Tests that mean to deadlock wait for this long.
+    "deadlock_timeout": "200ms",
 }
 _REFRESH_PASSWORD = "molam-test"
 _ROLES_LOCK = 0x726F6C65  # "role"

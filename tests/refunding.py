@@ -82,6 +82,7 @@ class Till:
     db: Database
     thresholds: Mapping[str, int] = field(default_factory=lambda: THRESHOLDS)
     merchant: str = MERCHANT
+    is_remote: bool = False
 
     @property
     def runtime(self) -> Runtime:
@@ -103,7 +104,7 @@ class Till:
         }
         auth = Auth(AAL2 if proved else "urn:molam:aal1", now)
         asker = Asker(by, frozenset({"merchant_admin"}), auth)
-        desk = Desk(self.runtime, self.thresholds)
+        desk = Desk(self.runtime, self.thresholds, self.is_remote)
         async with self.db.transaction("tests.ask", merchant_id=self.merchant) as tx:
             return await asking.ask(tx, desk, NewRefund(amount=amount, **wanted), asker, now=now)
 

@@ -55,10 +55,8 @@ async def receiver() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        headers = dict(
-            (name.lower(), value)
-            for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:])
-        )
+        lines = [line.partition(": ") for line in head.split("\r\n")[1:]]
+        headers = {name.lower(): value for name, _, value in lines}
         await reader.readexactly(int(headers.get("content-length", "0")))
         heard.append(headers)
         writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")

@@ -22,6 +22,14 @@ PAGES = [
     "/transactions/tx_123",
     "/alerts",
     "/alerts?status=all",
+    "/refunds",
+    "/refunds/new?txn_id=tx_123",
+    "/payouts",
+    "/reports",
+    "/settings",
+    "/settings/payouts",
+    "/settings/security",
+    "/settings/audit",
     "/transactions/absent",
 ]
 FIRST_LOAD_BYTES_MAX = 100_000

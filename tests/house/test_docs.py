@@ -31,7 +31,7 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 # A path of ours in a span, from the root or from the packages.
 PATH = re.compile(
     r"^(?:docs|tests|src|migrations|assets|benchmarks|platform|merchant|payments|ledger|tenancy|kernel"
-    r"|approvals|audit|notices|ops|entrypoints|simulator|sira|\.ci)/[\w./-]*$|^[\w.-]+\.(?:md|toml)$"
+    r"|approvals|audit|notices|ops|entrypoints|simulator|sira|webhooks|\.ci)/[\w./-]*$|^[\w.-]+\.(?:md|toml)$"
 )
 COMMAND = re.compile(r"(?:^|[\s(\"])molam ((?:[a-z][\w-]*)(?: [^)|\"#;]*)?)")
 TEST = re.compile(r"\b(test_[a-z0-9_]{12,})\b")
@@ -157,6 +157,12 @@ def test_every_invariant_names_a_test():
     assert [each[:2] for each in invariants if "- `tests/" not in each] == []
 
 
+def test_no_invariant_has_the_number_of_another():
+    numbers = re.findall(r"\*\*INV-(\d+)\*\*", TEXTS[ROOT / "docs" / "invariants.md"])
+
+    assert sorted(set(numbers)) == sorted(numbers)
+
+
 def test_pages_say_it_in_words():
     assert [_name(path) for path, text in TEXTS.items() if EMOJI.search(text)] == []
 
@@ -181,7 +187,7 @@ def test_metrics_of_the_operators_guide_are_those_of_the_code():
     heads = re.findall(r"^\| (`molam_[a-z_`, ]+) \|", guide, re.MULTILINE)
     listed = {name for head in heads for name in re.findall(r"`(molam_[a-z_]+)`", head)}
     roles = {"molam_web", "molam_ops", "molam_worker", "molam_refresh", "molam_app"}
-    roles |= {"molam_connect"}
+    roles |= {"molam_connect", "molam_money"}
 
     assert listed == _exposed()
     assert set(re.findall(r"\b(molam_[a-z_]+)\b", guide)) - roles <= listed

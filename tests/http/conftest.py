@@ -16,6 +16,7 @@ from callers import ISSUER, ISSUER_PORT, in_process
 from fastapi import FastAPI
 from ops_console import URL as CONSOLE_URL
 from ops_console import Console
+from shops import world
 
 from molam.entrypoints.wiring import merchant_app
 from molam.entrypoints.wiring_ops import ops_app
@@ -24,6 +25,8 @@ from molam.platform.db import Database
 from molam.platform.settings import Secret, Settings
 from molam.simulator.issuer_keys import IssuerKeys, load_keys
 from molam.simulator.seed import seed_demo
+
+__all__ = ["world"]
 
 
 @pytest.fixture(autouse=True)

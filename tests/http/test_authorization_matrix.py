@@ -10,21 +10,29 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
-from callers import bearer, forged, in_process
+from callers import bearer, in_process
 from fastapi import FastAPI
+from shops import (
+    MERCHANT_ROLES,
+    OWN,
+    PLATFORM_ROLES,
+    World,
+    ask,
+    objects_of,
+)
 
-from builders import a_merchant, a_person, a_transaction, an_alert
+from builders import a_merchant, a_person
 from molam.approvals.engine import Engine
 from molam.approvals.risk import endpoints as risk_endpoints
 from molam.approvals.risk import pages as risk_pages
+from molam.platform.auth import AAL1, AAL2
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Operation
 from molam.platform.web.limits import Limiter
@@ -34,18 +42,6 @@ from molam.simulator.issuer_keys import IssuerKeys
 SNAPSHOT = Path(__file__).parent / "authorization_matrix.txt"
 SNAPSHOT_OPS = Path(__file__).parent / "authorization_matrix_ops.txt"
 
-OWN, OTHER = "merchant-123", "merchant-cocody"
-MERCHANT_ROLES = ("merchant_admin", "merchant_accountant", "merchant_support")
-PLATFORM_ROLES = (
-    "ops_admin",
-    "finance_ops",
-    "pay_admin",
-    "compliance",
-    "cfo",
-    "auditor",
-    "treasury_ops",
-    "mesh_viewer",
-)
 CALLERS = (
     "anonymous",
     "expired",
@@ -69,143 +65,6 @@ OPS_CALLERS = (
     *PLATFORM_ROLES,
     "super_admin",
 )
-
-# These never end; HEAD asks the same question and gets only the head of the answer.
-STREAMS = frozenset(
-    {"/api/merchant/stream", "/live", "/live/transactions", "/live/alerts"}
-    | {"/ops/live", "/ops/actions/{id:uuid}/live"}
-)
-
-# What a route needs to be told before its answer is about authorisation.
-QUERIES: Mapping[str, str] = {"/live": "period=mtd&currency=XOF"}
-
-# Which kind of object an address names, by the beginning of what follows /api/merchant.
-KINDS = {
-    "/alerts/": "alert",
-    "/disputes/": "dispute",
-    "/exports/": "export",
-    "/reports/files/": "export",
-    "/payouts/": "payout",
-    "/refunds/": "refund",
-    "/settings/webhooks/deliveries/": "delivery",
-    "/settings/webhooks/": "webhook",
-    "/team/": "person",
-    "/transactions/": "transaction",
-    "/webhooks/deliveries/": "delivery",
-    "/webhooks/": "webhook",
-}
-
-# A body that passes, where authorisation is not the only thing asked.
-BODIES: Mapping[tuple[str, str], Any] = {
-    ("POST", "/api/merchant/events"): [
-        {
-            "specversion": "1.0",
-            "id": "e-1",
-            "source": "/wallet",
-            "type": "wallet_txn_succeeded",
-            "data": {
-                "merchant_id": OWN,
-                "transaction_id": "tx_900",
-                "amount": 100,
-                "currency": "XOF",
-                "status": "succeeded",
-                "occurred_at": "2026-11-16T12:00:00Z",
-            },
-        }
-    ],
-    ("POST", "/api/merchant/alerts/{id:uuid}/settle"): {"outcome": "resolved"},
-    ("POST", "/api/merchant/refund"): {
-        "txn_id": "{id}",
-        "amount": 1,
-        "currency": "XOF",
-        "reason": "duplicate_charge",
-    },
-    ("POST", "/api/merchant/refunds/{id}/details"): {
-        "destination": {"type": "wallet", "provider": "wave", "phone": "+221770000123", "holder": "A"}
-    },
-    ("POST", "/api/merchant/refunds/{id}/reject"): {"reason": "No."},
-    ("PUT", "/api/merchant/disputes/{id:path}/draft"): {"statement": "It was delivered."},
-    ("POST", "/api/merchant/disputes/{id:path}/evidence/confirm"): {
-        "upload_id": str(UUID(int=7)),
-        "sha256": "0" * 64,
-    },
-    ("PUT", "/api/merchant/team/{person_id}"): {"roles": ["merchant_support"]},
-    ("PUT", "/api/merchant/webhooks/{id}"): {"description": "Ours"},
-    ("POST", "/api/merchant/webhooks/{id}/replay"): {"since": "2026-11-16T12:00:00Z"},
-}
-
-FORMS: Mapping[str, Mapping[str, str]] = {
-    "/alerts/{id:uuid}/settle": {"outcome": "resolved"},
-    "/refunds/{id}/details": {"idempotency_key": "k", "provider": "wave", "phone": "+221770000123"},
-}
-
-
-class World:
-    """Two merchants with one object of each kind, and somebody for every role."""
-
-    def __init__(self, keys: IssuerKeys, objects: dict[str, Any]) -> None:
-        self._keys = keys
-        self.objects = objects
-
-    def headers(self, caller: str) -> dict[str, str]:
-        now = int(datetime.now(UTC).timestamp())
-        changed: dict[str, dict[str, object]] = {
-            "expired": {"iat": now - 900, "exp": now - 600},
-            "revoked": {"sub": "revoked"},
-            "homeless": {"sub": "merchant_admin", "merchant_id": None},
-            "service": {"sub": "service:wallet", "roles": ["service"], "merchant_id": None},
-            **{role: {"sub": role, "roles": [role]} for role in MERCHANT_ROLES},
-            **{
-                role: {"sub": role, "roles": [role], "merchant_id": None}
-                for role in (*PLATFORM_ROLES, "super_admin")
-            },
-        }
-        if caller == "anonymous":
-            return {}
-        if caller == "forged":
-            return forged(self._keys)
-        return bearer(self._keys, **changed[caller])
-
-    def path(self, operation: Operation, which: str) -> str:
-        kind = "alert" if "alerts" in operation.path else "transaction"
-        return (
-            operation.template.replace("{id}", self.objects.get((kind, which), ""))
-            .replace("{digest}", "0" * 16)
-            .replace("{name}", "absent.js")
-        )
-
-
-@pytest.fixture
-async def world(db: Database, keys: IssuerKeys) -> World:
-    await a_merchant(db, id_=OWN)
-    await a_merchant(db, id_=OTHER, name="Cocody")
-    for role in MERCHANT_ROLES:
-        await a_person(db, id_=role, roles=[role], merchant_id=OWN)
-    for role in PLATFORM_ROLES:
-        await a_person(db, id_=role, roles=[role], merchant_id=None)
-    await a_person(db, id_="revoked", roles=[])
-    objects = {
-        ("transaction", "own"): await a_transaction(db, id_="tx_own", merchant_id=OWN),
-        ("transaction", "other"): await a_transaction(db, id_="tx_other", merchant_id=OTHER),
-        ("transaction", "absent"): "tx_absent",
-        ("alert", "own"): await an_alert(db, merchant_id=OWN),
-        ("alert", "other"): await an_alert(db, merchant_id=OTHER),
-        ("alert", "absent"): str(uuid4()),
-    }
-    return World(keys, objects)
-
-
-async def ask(
-    client: httpx2.AsyncClient, operation: Operation, path: str, headers: dict[str, str]
-) -> httpx2.Response:
-    method = "HEAD" if operation.path in STREAMS else operation.method
-    path += f"?{QUERIES[operation.path]}" if operation.path in QUERIES else ""
-    if operation.upload:
-        return await client.request(method, path, headers=headers, files={"x": (None, "")})
-    if operation.form:
-        return await client.request(method, path, headers=headers, data={"x": ""})
-    body = BODIES.get((operation.method, operation.path))
-    return await client.request(method, path, headers=headers, json=body)
 
 
 async def shake_hands(app: FastAPI, path: str, headers: dict[str, str]) -> int:
@@ -237,10 +96,6 @@ async def shake_hands(app: FastAPI, path: str, headers: dict[str, str]) -> int:
     return 101 if first["type"] == "websocket.accept" else int(first.get("status", 403))
 
 
-def objects_of(operation: Operation) -> tuple[str, ...]:
-    return ("own", "other", "absent") if "id" in operation.path_parameters else ("-",)
-
-
 async def matrix_of(
     app: FastAPI,
     client: httpx2.AsyncClient,
@@ -270,7 +125,7 @@ async def matrix_of(
 
 
 def compare(written: str, snapshot: Path) -> None:
-    assert " 500 " not in written
+    assert [line for line in written.splitlines() if " 500 " in line] == []
     if os.environ.get("WRITE_MATRIX"):
         snapshot.write_text(written, encoding="utf-8")
     assert written == snapshot.read_text(encoding="utf-8")
@@ -285,10 +140,10 @@ async def test_every_route_answers_every_caller_as_reviewed(
 class OpsWorld(World):
     """One action that waits for votes, and nothing else."""
 
-    def headers(self, caller: str) -> dict[str, str]:
+    def headers(self, caller: str, *, acr: str = AAL1) -> dict[str, str]:
         if caller == "revoked":
             return bearer(self._keys, sub="revoked", roles=["ops_admin"], merchant_id=None)
-        return super().headers(caller)
+        return super().headers(caller, acr=acr)
 
     def path(self, operation: Operation, which: str) -> str:
         del which
@@ -296,6 +151,7 @@ class OpsWorld(World):
         if path.startswith("/ops/actions/"):
             path = path.replace("{id:uuid}", self.objects["action"])
         path = path.replace("{action_id}", self.objects["action"]).replace("{id:int}", "1")
+        path = path.replace("{line_no:int}", "1")
         return re.sub(r"{\w+(:\w+)?}", str(UUID(int=0)), path)
 
 
@@ -363,21 +219,23 @@ async def test_another_merchants_object_and_an_absent_one_look_the_same(
 ):
     compared = 0
     for operation in app.state.operations:
-        if "id" not in operation.path_parameters:
+        if objects_of(operation) == ("-",):
             continue
         for role in MERCHANT_ROLES:
             seen = []
             for which in ("other", "absent"):
                 path = world.path(operation, which)
-                answer = await ask(client, operation, path, world.headers(role))
-                told = answer.text.replace(world.objects["alert", which], "ID")
-                told = told.replace(world.objects["transaction", which], "ID")
-                seen.append(
-                    (answer.status_code, told.replace(answer.headers["x-request-id"], "REQUEST"))
-                )
+                answer = await ask(client, operation, path, world.headers(role, acr=AAL2))
+                told = answer.text.replace(answer.headers["x-request-id"], "REQUEST")
+                for named in world.objects_called(which):
+                    told = told.replace(named, "ID")
+                # Forms carry a new key each time they are shown.
+                told = re.sub(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "", told)
+                seen.append((answer.status_code, told, answer.headers.get("location", "")))
             assert seen[0] == seen[1], f"{operation.method} {operation.path} tells {role}"
-            compared += 1
-    assert compared
+            assert seen[0][0] in {400, 403, 404}, f"{operation.method} {operation.path}: {seen[0]}"
+            compared += seen[0][0] == 404
+    assert compared > 80
 
 
 async def test_lists_show_own_objects_only(client: httpx2.AsyncClient, world: World):
@@ -386,7 +244,10 @@ async def test_lists_show_own_objects_only(client: httpx2.AsyncClient, world: Wo
     transactions = (await client.get("/api/merchant/transactions", headers=headers)).json()
     alerts = (await client.get("/api/merchant/alerts", headers=headers)).json()
 
-    assert [row["id"] for row in transactions["rows"]] == ["tx_own"]
+    assert [row["id"] for row in transactions["rows"]] == [
+        "tx_sold_own",
+        "tx_own",
+    ]
     assert [row["id"] for row in alerts["rows"]] == [world.objects["alert", "own"]]
 
 
@@ -403,7 +264,10 @@ async def test_public_routes_are_these_and_no_others(app: FastAPI):
         "/auth/sign-in",
         "/auth/callback",
         "/s/{digest}/{name}",
+        # A bank is told apart by its signature, or is only believed after a question to it.
         "/banks/{bank_profile_id}/callbacks",
+        # A signed link is the credential.
+        "/files/{token}",
     }
 
 

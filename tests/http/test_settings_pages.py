@@ -312,6 +312,6 @@ async def test_the_journal_is_narrowed_by_what_is_in_its_address(readers: Any):
     none = await reader.get("/settings/audit?user_id=fatou")
     odd = await reader.get("/settings/audit?from=2026-11-02&to=2026-11-01")
 
-    assert "<del>fr</del>" in found.text
+    assert "<del>Français</del>" in found.text
     assert "Nothing matches these filters" in none.text
     assert "The first day is after the last." in odd.text

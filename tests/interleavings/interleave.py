@@ -144,6 +144,9 @@ async def _settle(sessions: Sequence[Session], observer: asyncpg.Connection[Any]
                 continue
             rows = await observer.fetch(_WAITING, [session.pid for session in moving])
             held = {row["pid"] for row in rows}
-            if all(session.stopped.is_set() or session.pid in held for session in moving):
+            waits = all(session.stopped.is_set() or session.pid in held for session in moving)
+            # Where nobody could go on, PostgreSQL ends a deadlock itself before long; or else
+            # it was somebody outside, such as a vacuum, that they all waited for.
+            if waits and any(s.stopped.is_set() and not s.has_ended for s in sessions):
                 break
     return [s for s in sessions if s.stopped.is_set() and not s.has_ended]

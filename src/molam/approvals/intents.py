@@ -137,6 +137,8 @@ def plan_json(intent: Intent, plan: Plan) -> dict[str, Any]:
     if intent.type.ended is not None:
         # Whoever ends the action has this row in hand, and not its type.
         written["tells_end"] = True
+    if intent.type.page is not None:
+        written["page"] = intent.type.page(intent.params)
     return written
 
 

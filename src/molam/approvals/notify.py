@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from molam.approvals import binding, permissions
@@ -113,15 +114,30 @@ async def _tell(
         facts["window"] = row.reason
     if row.error_message:
         facts["error"] = row.error_message
-    await notices.tell(
-        tx,
-        Notice(
-            kind=kind,
-            key=f"{row.id}/{key}",
-            people=people,
-            subject=str(row.id),
-            link=f"/ops/actions/{row.id}",
-            facts=facts,
-            urgent=row.risk_level == "critical",
-        ),
+    notice = Notice(
+        kind=kind,
+        key=f"{row.id}/{key}",
+        people=people,
+        subject=str(row.id),
+        link=f"/ops/actions/{row.id}",
+        facts=facts,
+        urgent=row.risk_level == "critical",
     )
+    for each in await _by_app(tx, row, notice):
+        await notices.tell(tx, each)
+
+
+async def _by_app(tx: Tx, row: ActionRow, notice: Notice) -> list[Notice]:
+    """Lead everybody to a page they can open: merchants' own people have no console."""
+    page = row.plan.get("page")
+    if page is None:
+        return [notice]
+    ours = await tenancy.platform_people(tx, notice.people)
+    theirs = [each for each in notice.people if each not in ours]
+    notices_ = []
+    if ours:
+        notices_.append(replace(notice, people=sorted(ours)))
+    if theirs:
+        key = f"{notice.key}/merchant"
+        notices_.append(replace(notice, key=key, people=theirs, link=page, for_merchants=True))
+    return notices_

@@ -32,6 +32,7 @@ from molam.payments.banks import jobs as banks_jobs
 from molam.payments.disputes import jobs as disputes_jobs
 from molam.payments.payouts import jobs as payout_jobs
 from molam.payments.refunds import jobs as refunds_jobs
+from molam.payments.refunds.remote_service import ApprovalService
 from molam.payments.statements import jobs as statements_jobs
 from molam.payments.statements.telling import confirm_with
 from molam.platform import events, jobs
@@ -169,6 +170,7 @@ async def _do_jobs(
                 *approvals_jobs.handlers(known),
                 *risk_jobs.handlers(desk),
                 *banks_jobs.handlers(post.teller),
+                *refunds_jobs.handlers(ApprovalService.of(settings)),
                 *statements_jobs.handlers(confirm_with(post.teller)),
             ],
             crons=[

@@ -104,7 +104,7 @@ async def _list(
         refused=None if refused is None else refused_words(request, caller, refused),
         may_ask=frame.may(caller, permissions.CHANGE_PAYOUTS) and not shop.is_frozen,
         key=secrets.token_urlsafe(18),
-        account=views.destination_view,
+        destination_of=views.destination_view,
     )
     if refused is not None:
         response.status_code = 409

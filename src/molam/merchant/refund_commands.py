@@ -11,7 +11,7 @@ from molam.approvals.model import Actor, Auth, NotEligible, VoteRequest
 from molam.kernel.clock import Instant
 from molam.merchant import trail
 from molam.payments.banks.model import Destination
-from molam.payments.refunds import approval, asking, commands
+from molam.payments.refunds import approval, asking, commands, remote
 from molam.payments.refunds.asking import Asked, Asker, Desk, NewRefund
 from molam.payments.refunds.moves import By
 from molam.payments.refunds.store import RefundRow
@@ -35,7 +35,8 @@ async def desk_of(state: State, now: Instant) -> Desk:
     """Put together what asking needs, with the platform's threshold in every currency."""
     rates = await state.rates.on(state.db, now.date())
     threshold = state.settings.refund_approval_threshold
-    return Desk(state.runtime, PlatformThresholds(threshold, rates))
+    is_remote = bool(state.settings.risk_aware_approvals_url)
+    return Desk(state.runtime, PlatformThresholds(threshold, rates), is_remote)
 
 
 async def ask(tx: Tx, desk: Desk, asked: NewRefund, caller: Caller, *, now: Instant) -> Asked:
@@ -115,9 +116,19 @@ async def cancel(
     async with money.transaction("refunds.look", merchant_id=caller.merchant) as tx:
         await ensure_may_change(tx, caller.merchant, now=now)
         row = await commands.find(tx, caller.merchant, refund_id)
+    if row.approval_via == "remote":
+        return await _cancel_remote(money, caller, row)
     await commands.cancel(state.runtime, row, actor_of(caller), reason=reason)
     after = await commands.carry_on(state.runtime, caller.merchant, refund_id)
     async with money.transaction("refunds.cancelled", merchant_id=caller.merchant) as tx:
+        await _record(tx, caller, row, "refund_cancelled", after={"state": after.state})
+    return after
+
+
+async def _cancel_remote(money: Database, caller: Caller, row: RefundRow) -> RefundRow:
+    async with money.transaction("refunds.cancelled", merchant_id=caller.merchant) as tx:
+        await remote.cancel(tx, row.merchant_id, row.id, by_of(caller))
+        after = await commands.find(tx, row.merchant_id, row.id)
         await _record(tx, caller, row, "refund_cancelled", after={"state": after.state})
     return after
 

@@ -162,7 +162,7 @@ async def feasibility(
             requester=caller.subject,
             thresholds=desk.thresholds,
         )
-    return views.feasibility_view(found)
+    return views.feasibility_view(found, is_remote=desk.is_remote)
 
 
 @routes.get(

@@ -161,6 +161,7 @@ async def _new(
         said=said or (Said("confirm-again") if query.confirm else None),
         objections=[said_of(request, caller, each) for each in found.objections],
         warnings=refund_views.warnings_of(found),
+        decides_via="remote" if state.settings.risk_aware_approvals_url else "engine",
         would_expire_at=found.found.now + timedelta(minutes=minutes),
         whole=_major(first.found.refundable, first.payment.currency),
         key=secrets.token_urlsafe(16),

@@ -97,8 +97,8 @@ class RefundView(msgspec.Struct):
     approved_by: str | None
     requires_approval: bool
     approval_id: str | None
-    approval_by: Literal["merchant", "platform"] | None
-    """Whose people may agree: the merchant's other administrators, or finance operations."""
+    approval_by: Literal["merchant", "platform", "service"] | None
+    """Who may agree: the merchant's other administrators, finance operations, or a service."""
     approvers: list[ApproverView]
     expires_at: datetime | None
     """Until when somebody may agree."""
@@ -154,7 +154,7 @@ class ObjectionView(msgspec.Struct):
 
 
 class ApprovalView(msgspec.Struct):
-    by: Literal["merchant", "platform"]
+    by: Literal["merchant", "platform", "service"]
     approvers: list[ApproverView]
     minutes: int
     would_expire_at: datetime
@@ -208,10 +208,12 @@ def refund_view(row: RefundRow) -> RefundView:
     )
 
 
-def approval_by(row: RefundRow) -> Literal["merchant", "platform"] | None:
-    """Say whose people may agree, or did; None where nobody had to."""
+def approval_by(row: RefundRow) -> Literal["merchant", "platform", "service"] | None:
+    """Say who may agree, or did; None where nobody had to."""
     if not row.requires_approval:
         return None
+    if row.approval_via == "remote":
+        return "service"
     return "merchant" if row.approvers else "platform"
 
 
@@ -237,13 +239,14 @@ def _step_view(each: EventRow) -> StepView:
     )
 
 
-def feasibility_view(found: Feasibility) -> FeasibilityView:
+def feasibility_view(found: Feasibility, *, is_remote: bool = False) -> FeasibilityView:
     approval = None
+    others = [] if is_remote else found.others
     if found.weight.needs_approval:
         minutes = found.terms.approval_minutes
         approval = ApprovalView(
-            by="merchant" if found.others else "platform",
-            approvers=[ApproverView(each.id, each.name) for each in found.others],
+            by="service" if is_remote else "merchant" if others else "platform",
+            approvers=[ApproverView(each.id, each.name) for each in others],
             minutes=minutes,
             would_expire_at=found.found.now + timedelta(minutes=minutes),
             counted=found.weight.counted,

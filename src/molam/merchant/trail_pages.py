@@ -49,6 +49,7 @@ async def show(request: Request, caller: Caller, query: TrailQuery) -> Response:
         older=None if cursor is None else pairs | {"cursor": cursor},
         dates_refused=dates_refused,
         team=team,
+        people={each.person_id: each.name for each in team},
         shown=shown,
     )
 

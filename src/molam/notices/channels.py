@@ -66,9 +66,10 @@ class Channels:
             slack_url=settings.molam_slack_webhook_url,
         )
 
-    def app_for(self, kind: Kind) -> str:
+    def app_for(self, kind: Kind, *, for_merchants: bool = False) -> str:
         """Say where the pages are that notices of *kind* lead to."""
-        return self.merchant_url if kind in FOR_MERCHANTS else self.public_url
+        is_theirs = for_merchants or kind in FOR_MERCHANTS
+        return self.merchant_url if is_theirs else self.public_url
 
     @property
     def enabled(self) -> tuple[str, ...]:

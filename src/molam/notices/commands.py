@@ -6,7 +6,7 @@ import msgspec
 
 from molam.kernel.shown import masked_facts
 from molam.notices import store
-from molam.notices.model import FOR_MERCHANTS, Kind, Notice, NoticeAbsent
+from molam.notices.model import Kind, Notice, NoticeAbsent
 from molam.platform.db import Database, Tx
 from molam.platform.jobs import enqueue_all
 
@@ -49,7 +49,7 @@ async def tell(tx: Tx, notice: Notice, *, secret: frozenset[str] = frozenset()) 
         link=notice.link,
         urgent=notice.urgent,
         people=sorted(set(notice.people)),
-        private=notice.kind in FOR_MERCHANTS,
+        for_merchants=notice.is_for_merchants,
     )
     assert told is not None
     queued = zip(told.channels, told.deliveries, strict=True)

@@ -51,7 +51,7 @@ def compose(row: DeliveryRow, channels: Channels, *, to: str) -> EmailMessage:
     """
     language: Language = "en" if known(row.locale) == "en" else "fr"
     message = say(Kind(row.kind), row.facts, language)
-    url = channels.app_for(Kind(row.kind)) + row.link
+    url = channels.app_for(Kind(row.kind), for_merchants=row.for_merchants) + row.link
     preferences_url = channels.public_url + PREFERENCES_PATH
     mail = EmailMessage(policy=WIRE)
     try:

@@ -65,7 +65,8 @@ class Notice:
 
     *key* names the fact: whoever was told of it under this key is not told again.
     *people* hear of it in their inbox, and by mail if they want; webhook and chat
-    hear of every notice once. *link* is the path of a page, which must only show.
+    hear of every notice once. *link* is the path of a page, which must only show: of the
+    merchant app if it is *for_merchants*, and then webhook and chat hear nothing of it.
 
     *facts* are what the sentences are made of, all of them optional:
     ``title`` (the action in one sentence, ``{"fr", "en"}``), ``action_type``,
@@ -83,8 +84,13 @@ class Notice:
     link: str
     facts: Mapping[str, object] = field(default_factory=dict)
     urgent: bool = False
+    for_merchants: bool = False
 
     def __post_init__(self) -> None:
         assert 1 <= len(self.key) <= KEY_LENGTH_MAX, "a notice's key is 1 to 200 characters"
         assert self.link.startswith("/"), "a notice links to a page of ours"
         assert not self.link.startswith(("//", "/\\")), "a notice links to a page of ours"
+
+    @property
+    def is_for_merchants(self) -> bool:
+        return self.for_merchants or self.kind in FOR_MERCHANTS

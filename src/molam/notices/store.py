@@ -55,6 +55,7 @@ class DeliveryRow:
     name: str | None
     email: str | None
     locale: str | None
+    for_merchants: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ TELL = Query(
     """
     /* notices.tell */
     with told as (
-        insert into notices.notices (key, kind, subject, facts, link, urgent)
-        values (:key, :kind, :subject, :facts::jsonb, :link, :urgent)
+        insert into notices.notices (key, kind, subject, facts, link, urgent, for_merchants)
+        values (:key, :kind, :subject, :facts::jsonb, :link, :urgent, :for_merchants::boolean)
         on conflict (key) do update set key = excluded.key
         returning id, urgent
     ), reader as (
@@ -104,7 +105,7 @@ TELL = Query(
          cross join notices.channels as c
           left join reader on c.channel = 'email'
          where c.enabled
-           and (c.channel = 'email' or not :private::boolean)
+           and (c.channel = 'email' or not :for_merchants::boolean)
            and (c.channel <> 'email' or reader.email = 'all' or (reader.email = 'urgent' and told.urgent))
             on conflict (notice_id, channel, person_id) do nothing
         returning id, channel
@@ -234,7 +235,7 @@ FIND_DELIVERY = Query(
     """
     /* notices.find_delivery */
     select d.id, d.channel, d.state, n.kind, n.key, n.subject, n.facts, n.link, n.urgent,
-           n.created_at, p.name, p.email, p.locale
+           n.created_at, p.name, p.email, p.locale, n.for_merchants
       from notices.deliveries as d
       join notices.notices as n on n.id = d.notice_id
       left join tenancy.people as p on p.id = d.person_id and p.deactivated_at is null

@@ -176,6 +176,8 @@ class ActionType(Generic[ParamsT]):
 
     The last argument is how: rejected, expired, cancelled, superseded, stale or failed.
     """
+    page: Callable[[ParamsT], str] | None = None
+    """The merchant app's page where a merchant's own people decide it, and see it."""
     attempts_max: int = 5
 
     def __post_init__(self) -> None:

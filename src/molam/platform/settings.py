@@ -93,6 +93,9 @@ class Settings:
     """Ed25519, PEM or its seed in base64: signs the audit record; empty: made under MOLAM_HOME."""
 
     risk_aware_approvals_url: str = ""
+    """Who approves merchants' larger refunds; empty: the engine in this process."""
+    approvals_service_token: Secret = _UNSET
+    """Our bearer token there, of a service."""
     approval_token_secret: Secret = _UNSET
     """Keys the links by which an approval is decided; empty: derived from MOLAM_SECRET_KEY."""
     token_secret: Secret = _UNSET
@@ -250,6 +253,11 @@ def _check_approvals(settings: Settings) -> None:
             raise SettingsRefused(
                 f"{name.upper()} needs at least {SIGNING_KEY_LENGTH_MIN} characters"
             )
+    url = settings.risk_aware_approvals_url
+    if url and not url.startswith(("https://", "http://")):
+        raise SettingsRefused("RISK_AWARE_APPROVALS_URL begins with http:// or https://")
+    if url and not settings.approvals_service_token:
+        raise SettingsRefused("RISK_AWARE_APPROVALS_URL needs APPROVALS_SERVICE_TOKEN")
     if not 1 <= settings.token_ttl_seconds <= 86_400:  # noqa: PLR2004 - links live a day at most.
         raise SettingsRefused("TOKEN_TTL_SECONDS is between 1 and 86400")
     if not 1 <= settings.sira_timeout_ms <= 60_000:  # noqa: PLR2004 - a minute at most.

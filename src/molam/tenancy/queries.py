@@ -58,6 +58,12 @@ async def electors_of(
     return await tx.all(store.LIST_HOLDERS, roles=list(roles), people=list(people))
 
 
+async def platform_people(tx: Tx, ids: Sequence[str]) -> frozenset[str]:
+    """Tell which of *ids* work on the platform, and not only for a merchant."""
+    rows = await tx.all(store.LIST_PLATFORM_PEOPLE, people=sorted(set(ids)))
+    return frozenset(row.person_id for row in rows)
+
+
 async def principals_of(tx: Tx, ids: Sequence[str]) -> dict[str, str]:
     """Tell which person each of *ids* is; one that nobody knows stands for itself."""
     rows = await tx.all(store.LIST_PRINCIPALS, ids=sorted(set(ids)))

@@ -54,6 +54,11 @@ class HolderRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonIdRow:
+    person_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PrincipalRow:
     alias: str
     person_id: str
@@ -164,6 +169,18 @@ LIST_HOLDERS = Query(
      order by person_id, role
     """,
     row=HolderRow,
+)
+
+LIST_PLATFORM_PEOPLE = Query(
+    """
+    /* tenancy.list_platform_people */
+    select distinct person_id
+      from tenancy.role_grants
+     where person_id = any(:people::text[])
+       and merchant_id is null
+       and revoked_at is null
+    """,
+    row=PersonIdRow,
 )
 
 # An id of somebody's own wins over an alias of the same spelling.

@@ -44,6 +44,8 @@ class ApprovalView(msgspec.Struct):
     origin_module: str
     origin_entity_id: str | None
     payload: dict[str, Any]
+    payload_hash: str
+    """Of the payload as it was sent: what is shown may have secrets masked."""
     created_by: str
     on_behalf_of: str | None
     status: str
@@ -130,6 +132,9 @@ class OverriddenView(msgspec.Struct):
     decision: str
 
 
+_WRITTEN_OTHERWISE = frozenset({"id", "payload", "payload_hash", "policy", "pool", "ops_action_id"})
+
+
 def opened(given: Opened) -> OpenedView:
     row = given.row
     return OpenedView(
@@ -153,11 +158,12 @@ def approval(row: RiskRow) -> ApprovalView:
     same = {
         name: getattr(row, name)
         for name in ApprovalView.__struct_fields__
-        if name not in {"id", "payload", "policy", "pool", "ops_action_id"}
+        if name not in _WRITTEN_OTHERWISE
     }
     return ApprovalView(
         id=str(row.id),
         payload=shown,
+        payload_hash=row.payload_hash.hex(),
         policy=row.policy_name,
         pool=row.pool_name,
         ops_action_id=_text(row.ops_action_id),

@@ -65,7 +65,9 @@ class Ballot:
     weight: Weight
 
 
-async def ask(tx: Tx, runtime: Runtime, row: RefundRow, actor: Actor, ballot: Ballot) -> ActionRow:
+async def ask(
+    tx: Tx, runtime: Runtime, row: RefundRow, actor: Actor, *, ballot: Ballot
+) -> ActionRow:
     """
     Put a refund to those who must agree, in the transaction that set its amount aside.
 
@@ -261,6 +263,7 @@ ACTIONS = (
         twin=lambda params: f"{ACTION_TYPE}/{params.refund_id}",
         plan=_plan,
         apply=_apply,
+        page=lambda params: f"/refunds/{params.refund_id}",
         ended=settle_ended,
     ),
 )

@@ -174,7 +174,7 @@ async def _put_to_others(
         desk.runtime,
         row,
         approval.actor_of(asker.by, roles=asker.roles, auth=asker.auth),
-        approval.Ballot(others, terms.approval_minutes, weight),
+        ballot=approval.Ballot(others, terms.approval_minutes, weight),
     )
     written = await tx.one(
         store.SET_APPROVAL,

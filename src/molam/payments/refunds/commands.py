@@ -9,11 +9,11 @@ import msgspec
 
 from molam.approvals import ballot_checks, execution, sweeps, voting
 from molam.approvals import commands as approvals
-from molam.approvals.model import Actor, VoteRequest
+from molam.approvals.model import Actor, NotEligible, VoteRequest
 from molam.approvals.runtime import Runtime
 from molam.kernel.refusals import Outage, Refusal
 from molam.payments.banks.model import Destination
-from molam.payments.refunds import approval, list_store, moves, store
+from molam.payments.refunds import approval, list_store, moves, remote, store
 from molam.payments.refunds.approval import MerchantRefund
 from molam.payments.refunds.model import State
 from molam.payments.refunds.moves import By
@@ -71,8 +71,11 @@ async def cancel(runtime: Runtime, row: RefundRow, actor: Actor, *, reason: str 
 
 
 def _action_of(row: RefundRow) -> UUID:
-    if row.state != State.AWAITING_APPROVAL.value or row.approval_id is None:
+    if row.state != State.AWAITING_APPROVAL.value:
         raise RefundNotInState(f"It is {row.state}, and waits for nobody.", state=row.state)
+    if row.approval_via == "remote":
+        raise NotEligible("Another service decides about this refund.", why="decided-elsewhere")
+    assert row.approval_id is not None
     return UUID(row.approval_id)
 
 
@@ -96,8 +99,9 @@ async def carry_on(runtime: Runtime, merchant_id: str, refund_id: str) -> Refund
 
 async def _decided(tx: Tx, row: RefundRow) -> str | None:
     """Return how its action was decided, if the refund does not know that yet."""
-    if row.state != State.AWAITING_APPROVAL.value or row.approval_id is None:
+    if row.state != State.AWAITING_APPROVAL.value or row.approval_via == "remote":
         return None
+    assert row.approval_id is not None
     found = await tx.one(list_store.FIND_DECISION, action_id=UUID(row.approval_id))
     return None if found is None or found.state not in list_store.DECIDED else found.state
 
@@ -144,6 +148,7 @@ async def end_overdue(runtime: Runtime) -> int:
             refund = await find(tx, row.merchant_id, row.id)
             await approval.settle_ended(tx, params_of(refund), row.state)
         count += 1
+    count += await remote.end_overdue(db)
     for each in await db.read(list_store.LIST_WITHOUT_DETAILS, limit=_BATCH):
         await _give_up(db, each.merchant_id, each.id)
         count += 1

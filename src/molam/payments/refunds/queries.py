@@ -10,14 +10,18 @@ from molam.kernel.currency import currency
 from molam.kernel.refusals import Refusal
 from molam.ledger import queries as ledger
 from molam.payments.queries import BEGINNING, END, TransactionAbsent
-from molam.payments.refunds import asking, commands, list_store, model, store
+from molam.payments.refunds import asking, commands, list_store, model, remote_store, store
 from molam.payments.refunds.list_store import EventRow
-from molam.payments.refunds.model import Situation, Weight, Wish
+from molam.payments.refunds.model import Situation, State, Weight, Wish
+from molam.payments.refunds.moves import SYSTEM
 from molam.payments.refunds.store import PaymentRow, PersonRow, RefundRow
 from molam.payments.refunds.terms import Terms
 from molam.platform.db import Tx
 
 LIMIT_MAX = 200
+ASKED = "approval-service-asked"
+
+_WAITS = State.AWAITING_APPROVAL.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Detail:
     refund: RefundRow
     payment: PaymentRow
     events: list[EventRow]
+    trouble: str | None = None
+    """Why the service that decides about it cannot be asked at present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,25 @@ async def detail(tx: Tx, *, merchant_id: str, id_: str) -> Detail:
     payment = await tx.one(store.FIND_PAYMENT, merchant_id=merchant_id, id=row.transaction_id)
     assert payment is not None, "a refund refers to its payment"
     events = await tx.all(list_store.LIST_EVENTS, merchant_id=merchant_id, refund_id=id_)
+    if row.approval_via == "remote":
+        return await _with_service(tx, Detail(row, payment, events))
     return Detail(row, payment, events)
+
+
+async def _with_service(tx: Tx, found: Detail) -> Detail:
+    """Add to a timeline how asking the approval service goes."""
+    row = found.refund
+    asking_ = await tx.one(remote_store.FIND_REMOTE, merchant_id=row.merchant_id, refund_id=row.id)
+    assert asking_ is not None, "it is written with the refund"
+    said = [(asking_.asked_at, ASKED), (asking_.failing_since, asking_.trouble)]
+    events = [
+        EventRow(at, SYSTEM.id, SYSTEM.name, SYSTEM.kind, None, None, _WAITS, _WAITS, code, None)
+        for at, code in said
+        if at is not None
+    ]
+    trouble = asking_.trouble if row.state == _WAITS else None
+    merged = sorted([*found.events, *events], key=lambda each: each.at)
+    return Detail(row, found.payment, merged, trouble)
 
 
 async def of_payment(tx: Tx, *, merchant_id: str, transaction_id: str) -> list[RefundRow]:

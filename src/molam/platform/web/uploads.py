@@ -26,6 +26,19 @@ class Upload:
     content: bytes
 
 
+class _Parser(MultiPartParser):
+    """Tells whether the last boundary came, and closes its files whatever happened."""
+
+    has_ended = False
+
+    def on_end(self) -> None:
+        self.has_ended = True
+
+    def close(self) -> None:
+        for file in self._files_to_close_on_error:
+            file.close()
+
+
 async def read_upload(request: Request) -> tuple[dict[str, str], Upload | None]:
     """
     Read a form that may carry one file; None if nobody chose one.
@@ -40,7 +53,7 @@ async def read_upload(request: Request) -> tuple[dict[str, str], Upload | None]:
     given, _, parameters = request.headers.get("content-type", "").partition(";")
     if given.strip().lower() != MEDIA_TYPE or "charset" in parameters.lower():
         raise MediaTypeRefused(f"Send {MEDIA_TYPE}.", accepted=MEDIA_TYPE)
-    parser = MultiPartParser(
+    parser = _Parser(
         request.headers,
         request.stream(),
         max_files=1,
@@ -49,14 +62,16 @@ async def read_upload(request: Request) -> tuple[dict[str, str], Upload | None]:
     )
     try:
         form = await parser.parse()
+        if not parser.has_ended:
+            # Half a file must not pass for a whole one.
+            raise BodyMalformed("The body ended early.")
+        return await _parts(form)
     except MultiPartException as error:
         raise BodyMalformed(f"{error.message.rstrip('.')}.") from None
     except ClientDisconnect:
         raise BodyMalformed("The body ended early.") from None
-    try:
-        return await _parts(form)
     finally:
-        await form.close()
+        parser.close()
 
 
 async def _parts(form: FormData) -> tuple[dict[str, str], Upload | None]:

@@ -1,0 +1,151 @@
+"""Requests made up from the OpenAPI document: no server error, and no answer it does not describe."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+import uvicorn
+from callers import bearer
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from builders import OPERATIONS, a_merchant, a_transaction, an_agent, an_alert, operations
+from molam.entrypoints.wiring import merchant_app
+from molam.entrypoints.wiring_ops import ops_app
+from molam.platform.auth import AAL2
+from molam.platform.db import Database
+from molam.platform.settings import Settings
+from molam.simulator.issuer_keys import IssuerKeys
+
+EXAMPLES_PER_OPERATION = 150
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+# A stream never ends; test_live_streams.py reads those.
+CASES = []
+NEVER_ENDING = frozenset({"/api/merchant/stream"})
+
+
+@contextlib.contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve the app on a thread of its own, with a loop of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, lifespan="on", log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not server.started and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+        assert server.started
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@pytest.fixture
+async def _objects(db: Database) -> None:
+    await a_merchant(db)
+    await a_transaction(db)
+    await an_alert(db)
+
+
+@pytest.mark.usefixtures("_objects")
+@pytest.mark.parametrize("role", ["merchant_admin", "service", None])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_made_up_requests_meet_no_server_error(
+    settings: Settings, keys: IssuerKeys, role: str | None
+):
+    headers = {} if role is None else bearer(keys, sub=f"made-up {role}", roles=[role])
+
+    asked = _try_all(merchant_app(settings), headers, settings_for_one)
+
+    assert len(asked) >= 6
+
+
+@pytest.fixture
+async def _operations(db: Database) -> None:
+    await operations(db)
+    await a_merchant(db)
+    await an_agent(db, balance=500_000)
+    async with db.transaction("tests.limits") as tx:
+        await tx.connection.execute(
+            "insert into platform.rate_limits (name, per_hour, changed_by) select name, 1000000, 'tests'"
+            " from unnest(array['ops.create', 'ops.vote', 'ops.execute', 'ops.read']) as name"
+        )
+
+
+@pytest.mark.usefixtures("_operations")
+@pytest.mark.parametrize("who", ["ops-admin-1", "super-admin-1"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_made_up_requests_to_operations_meet_no_server_error(
+    settings: Settings, keys: IssuerKeys, who: str
+):
+    headers = bearer(keys, sub=who, roles=list(OPERATIONS[who]), acr=AAL2, merchant_id=None)
+
+    asked = _try_all(ops_app(settings), headers, settings_for_many)
+
+    assert len(asked) >= 30
+
+
+def _try_all(app: FastAPI, headers: dict[str, str], effort: Any) -> list[str]:
+    asked: list[str] = []
+    failed: list[str] = []
+    with served(app) as url:
+        schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            if operation.path in NEVER_ENDING:
+                continue
+            try:
+                _try(operation, url, headers, effort)
+            except (FailureGroup, Failure) as failure:
+                failed.append(f"{operation.label}: {failure} {getattr(failure, 'exceptions', '')}")
+            asked.append(operation.path)
+    open("/tmp/m_cases","a").write(f"{len(CASES)} {len(asked)} {failed}\n")
+    assert not failed, "\n\n".join(failed)
+    open('/tmp/m_cases','a').write(f'{len(CASES)} {len(asked)}\n')
+    return asked
+
+
+def _try(
+    operation: schemathesis.APIOperation, url: str, headers: dict[str, str], effort: Any
+) -> None:
+    @effort
+    @given(case=operation.as_strategy())
+    def call(case: schemathesis.Case) -> None:
+        CASES.append(1)
+        answer = case.call(base_url=url, headers=headers, timeout=10)
+        case.validate_response(answer, checks=CHECKS)
+
+    call()
+
+
+settings_for_one = settings(
+    max_examples=EXAMPLES_PER_OPERATION,
+    deadline=None,
+    derandomize=False,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings_for_many = settings(settings_for_one, max_examples=40)
