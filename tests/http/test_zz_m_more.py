@@ -122,9 +122,9 @@ def _try_all(app: FastAPI, headers: dict[str, str], effort: Any) -> list[str]:
             except (FailureGroup, Failure) as failure:
                 failed.append(f"{operation.label}: {failure} {getattr(failure, 'exceptions', '')}")
             asked.append(operation.path)
-    open("/tmp/m_cases","a").write(f"{len(CASES)} {len(asked)} {failed}\n")
+    open("/tmp/m_cases", "a").write(f"{len(CASES)} {len(asked)} {failed}\n")
     assert not failed, "\n\n".join(failed)
-    open('/tmp/m_cases','a').write(f'{len(CASES)} {len(asked)}\n')
+    open("/tmp/m_cases", "a").write(f"{len(CASES)} {len(asked)}\n")
     return asked
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from builders import NOW
@@ -74,7 +75,7 @@ async def test_a_day_does_not_close_over_a_match_that_is_being_taken_back(ops_db
     assert sorted(isinstance(each, Refusal) for each in ended) == [False, True]
 
 
-async def test_without_the_lock_a_day_may_close_over_an_open_line(
+async def test_without_the_lock_only_the_database_keeps_a_closed_day_as_it_is(
     ops_db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     """The twin of the test above, with time for the day to close in between."""
@@ -96,6 +97,7 @@ async def test_without_the_lock_a_day_may_close_over_an_open_line(
     )
     await holds.wait()
     closed = await books.close(ops_db, ACCOUNT, day=a_day(0), by="finance-user-1", now=LATER)
-    await undone
 
     assert closed.items == ()
+    with pytest.raises(asyncpg.RestrictViolationError, match="is closed"):
+        await undone
