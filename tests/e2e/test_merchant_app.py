@@ -233,7 +233,7 @@ async def test_support_staff_land_on_transactions_and_see_no_figures(visit: Open
 
     await expect(page).to_have_url(re.compile("/transactions"))
     links = await page.locator(".side-nav a").all_inner_texts()
-    assert [text.strip() for text in links] == ["Transactions"]
+    assert [text.strip() for text in links] == ["Transactions", "Refunds", "Disputes"]
 
 
 async def test_an_accountant_is_shown_figures_but_no_alerts(visit: Open) -> None:

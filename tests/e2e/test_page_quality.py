@@ -91,7 +91,8 @@ async def test_fingers_find_every_control(visit: Open) -> None:
         await page.goto(path)
         small = await page.evaluate(
             """least => [...document.querySelectorAll(
-                'a.btn, button, summary, .tabbar a, .segments a, .chip, input:not([type=hidden]), select')]
+                'a.btn, button, summary, .tabbar a, .segments a, .chip, .tick, select,'
+                + 'input:not([type=hidden], .tick input)')]
               .filter(e => e.checkVisibility())
               .map(e => [e.outerHTML.slice(0, 120), e.getBoundingClientRect().height])
               .filter(([, height]) => height && height < least)""",

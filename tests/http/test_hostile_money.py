@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +12,13 @@ from fastapi import FastAPI
 from shops import BODIES, OWN, World, objects_of
 
 from carrying_out import do
-from disputing import PDF
 from molam.platform.actions import Registry
 from molam.platform.auth import AAL2
 from molam.platform.db import Database
 from molam.platform.web import Operation
 from molam.tenancy.actions import ACTIONS
 from molam.tenancy.standing import MerchantFrozen
+from paying_out import WALLET
 
 NOT_AMOUNTS = (
     "1.5", "100.0", "1e2", "1E2", '"100"', "true", "null", "-1", "0", "-0", "9007199254740992",
@@ -101,6 +99,25 @@ DAYS = (
     "now()",
     "%00",
 )
+
+
+# Whole where the matrix leaves it at a question of who may ask.
+WHOLE = {
+    **BODIES,
+    ("PUT", "/api/merchant/settings/payout-destination"): {"destination": WALLET},
+    ("PUT", "/api/merchant/settings/accounting"): {"accounts": {}},
+    ("POST", "/api/merchant/team"): {
+        "role": "merchant_support",
+        "email": "new@example.com",
+        "name": "New",
+    },
+    ("POST", "/api/merchant/webhooks"): {
+        "url": "https://203.0.113.9/hook",
+        "events": ["payout.paid"],
+    },
+}
+# Its link could not be had: that is refused, and so nothing was left there.
+NEVER_REACHED = frozenset({"/api/merchant/disputes/{id:path}/evidence/confirm"})
 
 
 def tell(world: World) -> dict[str, str]:
@@ -302,88 +319,6 @@ async def test_any_accept_language_gets_a_page(
     assert answer.status_code == 200
 
 
-def a_bomb(name: str) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, b"\0" * (64 << 20))
-    return held.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("../../x.pdf", a_bomb("word/document.xml")),
-        ("x.pdf", b""),
-        ("x.pdf", b"MZ" + b"\0" * 600),
-        ("x.png", b"<svg onload=alert(1)>"),
-        ("x.jpg", b"<!doctype html><script>alert(1)</script>"),
-        ("x.pdf", b"#!/bin/sh\n" + PDF),
-    ],
-)
-async def test_a_file_that_is_not_what_it_says_is_no_evidence(
-    client: httpx2.AsyncClient, world: World, name: str, content: bytes
-):
-    answer = await client.post(
-        "/api/merchant/disputes/dp_own/evidence",
-        headers=tell(world),
-        files={"file": (name, content, "application/pdf")},
-    )
-
-    assert answer.status_code in {400, 415, 422}, answer.text
-
-
-@pytest.mark.parametrize("name", ["../../x.pdf", "..\\..\\x.pdf", "a/b/c.pdf", "\u202efdp.exe"])
-async def test_a_files_name_leads_nowhere(client: httpx2.AsyncClient, world: World, name: str):
-    answer = await client.post(
-        "/api/merchant/disputes/dp_own/evidence",
-        headers=tell(world),
-        files={"file": (name, PDF + name.encode(), "application/pdf")},
-    )
-
-    assert answer.status_code in {200, 201}, answer.text
-    kept = answer.text
-    assert "../" not in kept
-    assert "..\\" not in kept
-    assert "\u202e" not in kept
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"--x",
-        b"--x--\r\n",
-        b"--x\r\n\r\n\r\n--x--",
-        b"--x\r\nContent-Disposition: form-data\r\n\r\nv\r\n--x--",
-        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nv',
-        b'--x\r\nContent-Disposition: form-data; name="\xff\x00"\r\n\r\nv\r\n--x--\r\n',
-        b"--x\r\n" + b"A: b\r\n" * 2_000 + b"\r\nv\r\n--x--\r\n",
-        b"--x\r\n:::\r\n\r\nv\r\n--x--\r\n",
-    ],
-)
-@pytest.mark.parametrize("media", ["multipart/form-data; boundary=x", "multipart/form-data"])
-async def test_a_broken_form_is_refused(
-    client: httpx2.AsyncClient, world: World, body: bytes, media: str
-):
-    answer = await client.post(
-        "/api/merchant/disputes/dp_own/evidence",
-        content=body,
-        headers={**tell(world), "Content-Type": media},
-    )
-
-    assert answer.status_code in {400, 415, 422}, answer.text
-
-
-async def test_evidence_of_another_dispute_looks_absent(client: httpx2.AsyncClient, world: World):
-    theirs, mine = world.objects["evidence", "other"], world.objects["evidence", "own"]
-    for dispute, file in (("dp_own", theirs), ("dp_other", mine), ("dp_absent", mine)):
-        for method in ("GET", "DELETE"):
-            answer = await client.request(
-                method, f"/api/merchant/disputes/{dispute}/evidence/{file}", headers=tell(world)
-            )
-            assert answer.status_code == 404
-
-
 @pytest.mark.usefixtures("world")
 async def test_a_frozen_merchant_changes_nothing_by_any_route(
     app: FastAPI, client: httpx2.AsyncClient, world: World, db: Database, ops_db: Database
@@ -393,16 +328,20 @@ async def test_a_frozen_merchant_changes_nothing_by_any_route(
     before = await ledgers(db)
     passed = []
     for operation in of_the_api(app):
-        if MerchantFrozen not in operation.refuses or operation.upload:
+        if (
+            MerchantFrozen not in operation.refuses
+            or operation.upload
+            or operation.path in NEVER_REACHED
+        ):
             continue
         answer = await client.request(
             operation.method,
             world.path(operation, "own"),
             headers=tell(world),
-            json=BODIES.get((operation.method, operation.path)),
+            json=WHOLE.get((operation.method, operation.path)),
         )
         if answer.status_code < 400 or answer.json()["code"] != "merchant-frozen":
             passed.append((operation.method, operation.path, answer.json().get("code")))
 
-    assert sorted(passed) == []
+    assert not passed, "\n".join(map(str, passed))
     assert await ledgers(db) == before

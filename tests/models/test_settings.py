@@ -58,3 +58,22 @@ def test_a_wrong_setting_is_refused_in_a_line_that_names_it(given: dict[str, str
         load(given)
 
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"RISK_AWARE_APPROVALS_URL": "http://localhost:3136"}, "needs APPROVALS_SERVICE_TOKEN"),
+        ({"RISK_AWARE_APPROVALS_URL": "localhost:3136"}, "begins with http:// or https://"),
+    ],
+)
+def test_an_approval_service_that_cannot_be_asked_stops_the_start(given: dict[str, str], says: str):
+    with pytest.raises(SettingsRefused, match=says):
+        load({"APPROVALS_SERVICE_TOKEN": "", **given})
+
+
+def test_an_approval_service_is_taken_with_its_token():
+    url = "http://localhost:3136"
+    found = load({"RISK_AWARE_APPROVALS_URL": url, "APPROVALS_SERVICE_TOKEN": "t"})
+
+    assert found.risk_aware_approvals_url == url

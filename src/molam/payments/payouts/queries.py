@@ -127,7 +127,7 @@ async def forecasts(tx: Tx, *, merchant_id: str) -> list[Forecast]:
                 sent_at=_sent_at(due, payday),
                 has_destination=due.has_destination,
                 held=held,
-                why=tuple(_why_next(due, payday, now, then, held)),
+                why=tuple(_why_next(due, payday, now=now, then=then, held=held)),
             )
         )
     return found
@@ -279,7 +279,7 @@ async def _weigh(tx: Tx, due: DueRow, payday: Payday | None) -> tuple[MadeRow, M
 
 
 def _why_next(
-    due: DueRow, payday: Payday | None, now: MadeRow, then: MadeRow, held: int
+    due: DueRow, payday: Payday | None, *, now: MadeRow, then: MadeRow, held: int
 ) -> list[Why]:
     why = []
     if not due.has_destination:

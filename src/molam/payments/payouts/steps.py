@@ -91,7 +91,7 @@ async def release(tx: Tx, row: PayoutRow, *, at: Instant) -> None:
         row,
         uuid8(f"payout/{row.id}/release/{row.reserves}"),
         (ledger.in_payout(row.merchant_id), ledger.available(row.merchant_id), "payout_released"),
-        at,
+        at=at,
     )
     await _free_entries(tx, row)
 
@@ -116,7 +116,7 @@ async def reserve_again(tx: Tx, row: PayoutRow, *, at: Instant) -> PayoutRow:
         again,
         uuid8(reserve_id(again.id, again.reserves)),
         (ledger.available(row.merchant_id), ledger.in_payout(row.merchant_id), "payout_reserved"),
-        at,
+        at=at,
     )
     return again
 
@@ -131,17 +131,17 @@ async def settle_money(tx: Tx, row: PayoutRow, money: model.Money, *, at: Instan
             await release(tx, row, at=at)
         case "pays":
             way = (ledger.in_payout(row.merchant_id), bank, "payout_sent")
-            await _post(tx, row, uuid8(f"payout/{row.id}/sent"), way, at)
+            await _post(tx, row, uuid8(f"payout/{row.id}/sent"), way, at=at)
         case "returns":
             way = (bank, balance, "payout_returned")
-            await _post(tx, row, uuid8(f"payout/{row.id}/returned"), way, at)
+            await _post(tx, row, uuid8(f"payout/{row.id}/returned"), way, at=at)
             await _free_entries(tx, row)
         case "pays_late":
             way = (balance, bank, "payout_paid_late")
-            await _post(tx, row, uuid8(f"payout/{row.id}/sent"), way, at)
+            await _post(tx, row, uuid8(f"payout/{row.id}/sent"), way, at=at)
         case "returns_late":
             way = (bank, balance, "payout_returned_late")
-            await _post(tx, row, uuid8(f"payout/{row.id}/returned"), way, at)
+            await _post(tx, row, uuid8(f"payout/{row.id}/returned"), way, at=at)
 
 
 async def _free_entries(tx: Tx, row: PayoutRow) -> None:
@@ -162,7 +162,9 @@ def _bank(row: PayoutRow) -> str:
     return ledger.at_bank(row.bank_profile_id or "unknown")
 
 
-async def _post(tx: Tx, row: PayoutRow, id_: UUID, way: tuple[str, str, str], at: Instant) -> None:
+async def _post(
+    tx: Tx, row: PayoutRow, id_: UUID, way: tuple[str, str, str], *, at: Instant
+) -> None:
     source, target, cause = way
     await ledger.post(
         tx,
