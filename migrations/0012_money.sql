@@ -41,6 +41,9 @@ begin
            and n.nspname in ('approvals', 'audit', 'notices', 'sira', 'platform', 'jobs', 'tenancy')
            and not (n.nspname in ('platform', 'tenancy') and a.privilege_type <> 'SELECT'
                     and c.relname not in ('events', 'rate_counts', 'sessions', 'sign_ins'))
+           -- Asking, voting and carrying out; not rules, freezes or other people's keys.
+           and not (n.nspname = 'approvals' and a.privilege_type <> 'SELECT'
+                    and c.relname not in ('ops_actions', 'ops_approvals', 'execution_attempts', 'action_comments'))
     loop
         execute format('grant %s on %I.%I to molam_money', one.privilege_type, one.nspname, one.relname);
     end loop;
@@ -51,7 +54,7 @@ begin
           join pg_namespace n on n.oid = c.relnamespace
          cross join lateral aclexplode(t.attacl) as a
          where a.grantee = 'molam_ops'::regrole
-           and n.nspname in ('approvals', 'audit', 'notices', 'sira')
+           and n.nspname in ('audit', 'notices')
     loop
         execute format('grant %s (%I) on %I.%I to molam_money',
                        one.privilege_type, one.attname, one.nspname, one.relname);

@@ -142,9 +142,10 @@ async def settle(db: Database, payout_id: str, state: OutcomeState, **said: Any)
 
 async def cancel(db: Database, payout_id: str, *, merchant_id: str = MERCHANT) -> PayoutRow:
     async with db.transaction("tests.cancel", merchant_id=merchant_id) as tx:
-        return await commands.cancel(
+        _, after = await commands.cancel(
             tx, merchant_id=merchant_id, payout_id=payout_id, by="awa.diop", at=datetime.now(UTC)
         )
+        return after
 
 
 async def try_again(db: Database, payout_id: str) -> PayoutRow:

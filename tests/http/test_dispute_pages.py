@@ -150,6 +150,18 @@ async def test_the_review_shows_exactly_what_is_then_sent(desk: Desk, db: Databa
     assert "Next: the network decides" in shown
 
 
+async def test_the_review_says_why_nothing_can_be_sent_yet_and_times_are_the_shops(
+    desk: Desk,
+) -> None:
+    review = (await desk.open(f"{PAGE}/review")).text
+
+    assert "It cannot be sent yet" in review
+    assert "disabled" in review.partition("Hash of all of it")[2]
+    facts = review.partition("Added by us")[2].partition("Hash of all of it")[0]
+    assert re.search(r"<time[^>]*>[^<]+</time>", facts)
+    assert not re.search(r"<dd>20\d\d-\d\d-\d\dT", facts)
+
+
 async def test_what_changed_after_the_review_is_shown_again_and_not_sent(
     desk: Desk, worker_db: Database, money_db: Database
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from callers import bearer
 
 import paying_out as pay
+from builders import a_person, a_transaction
 from molam.platform.auth.tokens import AAL2
 from molam.platform.db import Database
 from molam.simulator.issuer_keys import IssuerKeys
@@ -87,6 +88,7 @@ async def test_a_cancelled_payout_says_where_its_money_is(
 ):
     await pay.an_entry(db, 1_000)
     made = await pay.ask(db)
+    await a_person(db, merchant_id=pay.MERCHANT)
 
     answer = await client.post(
         f"/payouts/{made.id}/cancel", data={"idempotency_key": "k"}, headers=admin
@@ -95,6 +97,27 @@ async def test_a_cancelled_payout_says_where_its_money_is(
     text = await _text(client, answer.headers["location"], admin)
     assert "Its money is in your balance again." in text
     assert "They are in your balance again, or in a later payout." in text
+    assert "Awa Diop" in text.partition("What happened?")[2]
+
+
+async def test_what_a_payout_pays_is_named_by_its_customer_where_that_is_known(
+    client: httpx2.AsyncClient, admin: dict[str, str], db: Database, payee: str
+):
+    await a_transaction(db, id_="tx_named", merchant_id=pay.MERCHANT)
+    await pay.sql(
+        db,
+        'update payments.wallet_transactions set customer = \'{"name": "Binta Sy"}\''
+        " where id = 'tx_named'",
+    )
+    await pay.an_entry(db, 1_000, cause_id="tx_named")
+    await pay.an_entry(db, 500, cause_id="tx_unnamed")
+    made = await pay.ask(db)
+
+    lines = (await _text(client, f"/payouts/{made.id}", admin)).partition("Which entries")[2]
+
+    assert "Binta Sy" in lines
+    assert "tx_named" not in lines
+    assert "tx_unnamed" in lines
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])

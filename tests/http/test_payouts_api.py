@@ -242,6 +242,13 @@ async def test_a_payout_is_cancelled_once_and_not_when_the_bank_has_it(
     await pay.claim(db, second)
     refused = await client.post(f"{PAYOUTS}/{second}/cancel", headers=admin)
     assert (refused.status_code, refused.json()["state"]) == (409, "in_transit")
+    changes = await pay.one(
+        db,
+        "select changes from merchant.merchant_actions_audit"
+        " where action_type = 'payout_cancelled' order by created_at limit 1",
+    )
+    assert changes["before"]["state"] == "pending"
+    assert changes["after"]["state"] == "cancelled"
 
 
 async def test_the_schedule_takes_a_second_factor_and_is_written_down_before_and_after(

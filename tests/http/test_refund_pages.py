@@ -189,6 +189,7 @@ async def test_agreeing_on_the_page_sends_the_refund(awa: Browser, moussa: Brows
     page = await moussa.look(answer.headers["Location"])
     assert "You agreed. The refund is on its way." in page
     assert "About to be sent" in page
+    assert "Moussa Ndiaye agreed." in page
 
 
 async def test_saying_no_takes_a_reason(awa: Browser, moussa: Browser, db: Database):
@@ -199,6 +200,9 @@ async def test_saying_no_takes_a_reason(awa: Browser, moussa: Browser, db: Datab
 
     assert (short.status_code, said.status_code) == (409, 303)
     assert await balance_of(db, RESERVED) == 0
+    page = await awa.look(path)
+    assert page.count("Moussa Ndiaye said no.") == 2
+    assert "Reason: The customer kept the goods." in page
 
 
 async def test_own_refund_is_taken_back(awa: Browser, db: Database):

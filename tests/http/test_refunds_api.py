@@ -321,6 +321,27 @@ async def test_every_change_leaves_a_line_in_the_merchants_trail(
     assert (asked["approval_required"], asked["approval_id"]) == (True, refund["approval_id"])
     assert (asked["ip_address"], asked["two_factor_verified"]) == ("127.0.0.1", True)
     assert (approved["action_type"], approved["user_id"]) == ("refund_approved", "moussa.ndiaye")
+    assert approved["changes"]["before"] == {"state": "awaiting_approval"}
+    assert approved["changes"]["after"]["state"] == "queued"
+
+
+@pytest.mark.parametrize(("word", "who"), [("reject", "moussa"), ("cancel", "awa")])
+async def test_a_refund_that_ends_is_in_the_trail_as_it_was_before_and_after(
+    client: httpx2.AsyncClient, awa: Caller, moussa: Caller, db: Database, *, word: str, who: str
+):
+    refund = await a_waiting_refund(client, awa)
+    path = f"/api/merchant/refunds/{refund['id']}/{word}"
+
+    body = {"reason": "The customer was refunded."} if word == "reject" else {}
+    await client.post(path, json=body, headers=awa if who == "awa" else moussa)
+
+    async with db.transaction("tests.trail") as tx:
+        changes = await tx.connection.fetchval(
+            "select changes from merchant.merchant_actions_audit"
+            " where action_type <> 'refund_initiated'"
+        )
+    assert changes["before"]["state"] == "awaiting_approval"
+    assert changes["after"]["state"] == {"reject": "rejected", "cancel": "cancelled"}[word]
 
 
 async def test_rejection_needs_a_reason_and_frees_the_amount(

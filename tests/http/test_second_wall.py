@@ -12,19 +12,48 @@ import httpx2
 import pytest
 from callers import bearer
 from fastapi import FastAPI
+from shops import everything_of
 
-from builders import NOW, a_merchant, an_alert
+from builders import NOW, a_merchant, a_person, an_alert
 from facts import an_event, both, look, refund, succeeded
 from molam.kernel.clock import ManualClock
 from molam.ledger import store as ledger_store
-from molam.merchant import cache_store
+from molam.merchant import cache_store, report_store, settings_store, team_store
 from molam.merchant import store as merchant_store
 from molam.payments import list_store
+from molam.payments.disputes import evidence_store, known_store
+from molam.payments.disputes import list_store as dispute_list_store
+from molam.payments.disputes import store as dispute_store
+from molam.payments.payouts import settings_store as payout_settings_store
+from molam.payments.payouts import store as payout_store
+from molam.payments.refunds import list_store as refund_list_store
+from molam.payments.refunds import remote_store as refund_remote_store
+from molam.payments.refunds import store as refund_store
+from molam.platform.auth import AAL2
 from molam.platform.db import Database, ProcessRole, Query, open_database
 from molam.simulator.issuer_keys import IssuerKeys
+from molam.webhooks import log_store as webhook_log_store
+from molam.webhooks import store as webhook_store
+from paying_out import a_bank
 
 STORES = (list_store, merchant_store, cache_store, ledger_store)
-CONDITION = re.compile(r"(\w+\.)?merchant_id = :merchant_id")
+MONEY_STORES = (
+    refund_store,
+    refund_list_store,
+    refund_remote_store,
+    payout_store,
+    payout_settings_store,
+    dispute_store,
+    dispute_list_store,
+    known_store,
+    evidence_store,
+    webhook_store,
+    webhook_log_store,
+    report_store,
+    settings_store,
+    team_store,
+)
+CONDITION = re.compile(r"(\w+\.)?merchant_id = (:merchant_id|tenant\.id)")
 ASKED = (
     "/api/merchant/transactions",
     "/api/merchant/transactions?status=succeeded",
@@ -77,6 +106,7 @@ async def _shops(app: FastAPI, db: Database, worker_db: Database) -> None:
 def _one_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the merchant out of every statement that names it."""
     assert sum(_without_condition(module, monkeypatch) for module in STORES) >= 15
+    assert sum(_without_condition(module, monkeypatch) for module in MONEY_STORES) >= 60
 
 
 def _without_condition(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -119,11 +149,12 @@ async def test_behind_the_databases_wall_alone_nothing_is_seen_either(
 @pytest.fixture
 async def _no_wall(app: FastAPI, dsn: str) -> AsyncIterator[None]:
     """Let the app read as the owner of the database, whom no policy binds."""
-    behind = app.state.db
-    app.state.db = await open_database(dsn, ProcessRole.OWNER, application="tests")
+    behind = app.state.db, app.state.money
+    owner = await open_database(dsn, ProcessRole.OWNER, application="tests")
+    app.state.db = app.state.money = owner
     yield
-    await app.state.db.close()
-    app.state.db = behind
+    await owner.close()
+    app.state.db, app.state.money = behind
 
 
 @pytest.mark.usefixtures("_shops", "_one_wall", "_no_wall")
@@ -180,3 +211,67 @@ async def test_the_web_role_writes_nothing_of_another_merchant(web_db: Database,
 
     # Refused, or without any effect.
     assert status in {"", "UPDATE 0", "INSERT 0 0"}
+
+
+@pytest.fixture
+async def canary_money(app: FastAPI, db: Database) -> dict[str, str]:
+    """The other shop has one of everything that moves money or tells of it."""
+    await a_merchant(db)
+    await a_merchant(db, id_="merchant-canary")
+    await a_bank(db)
+    await a_person(db, id_="finance", roles=["finance_ops"], merchant_id=None)
+    return await everything_of(db, "merchant-canary", "canary")
+
+
+async def money_seen(
+    client: httpx2.AsyncClient, keys: IssuerKeys, held: dict[str, str]
+) -> set[str]:
+    """Ask for the other shop's objects, by list and by name, as the first; return what shows any."""
+    paths = {
+        "/api/merchant/refunds": "refund",
+        "/api/merchant/payouts": "payout",
+        "/api/merchant/disputes": "dispute",
+        "/api/merchant/exports": "export",
+        "/api/merchant/webhooks": "webhook",
+        f"/api/merchant/refunds/{held['refund']}": "refund",
+        f"/api/merchant/payouts/{held['payout']}": "payout",
+        f"/api/merchant/disputes/{held['dispute']}": "dispute",
+        f"/api/merchant/exports/{held['export']}": "export",
+        f"/api/merchant/webhooks/{held['webhook']}": "webhook",
+        f"/api/merchant/webhooks/{held['webhook']}/deliveries": "delivery",
+        f"/api/merchant/webhooks/deliveries/{held['delivery']}": "delivery",
+    }
+    found = set()
+    for path, kind in paths.items():
+        answer = await client.get(path, headers=bearer(keys, acr=AAL2))
+        assert answer.status_code in {200, 404}, (path, answer.text)
+        if held[kind] in answer.text or "canary" in answer.text:
+            found.add(path.replace(held[kind], "ID").replace(held["webhook"], "ID"))
+    return found
+
+
+async def test_behind_both_walls_no_money_of_another_merchant_is_seen(
+    client: httpx2.AsyncClient, keys: IssuerKeys, canary_money: dict[str, str]
+):
+    assert await money_seen(client, keys, canary_money) == set()
+
+
+@pytest.mark.usefixtures("canary_money", "_one_wall")
+async def test_behind_the_databases_wall_alone_no_money_is_seen_either(
+    client: httpx2.AsyncClient, keys: IssuerKeys, canary_money: dict[str, str]
+):
+    assert await money_seen(client, keys, canary_money) == set()
+
+
+@pytest.mark.usefixtures("canary_money", "_no_wall")
+async def test_behind_the_statements_wall_alone_no_money_is_seen_either(
+    client: httpx2.AsyncClient, keys: IssuerKeys, canary_money: dict[str, str]
+):
+    assert await money_seen(client, keys, canary_money) == set()
+
+
+@pytest.mark.usefixtures("canary_money", "_one_wall", "_no_wall")
+async def test_without_any_wall_all_the_money_is_seen(
+    client: httpx2.AsyncClient, keys: IssuerKeys, canary_money: dict[str, str]
+):
+    assert len(await money_seen(client, keys, canary_money)) == 12

@@ -76,7 +76,7 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-PORTS = (3001, 3011, 3012, 3013, 3014, 3100, 3136, 8000)
+PORTS = (3001, 3011, 3013, 3014, 3100, 3136, 8000)
 
 
 @pytest.fixture(scope="module")

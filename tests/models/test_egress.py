@@ -13,7 +13,13 @@ import pytest
 from molam.kernel.refusals import Outage
 from molam.platform import egress as egress_module
 from molam.platform.db import Database
-from molam.platform.egress import ANSWER_BYTES_MAX, AddressRefused, Egress, is_public
+from molam.platform.egress import (
+    ANSWER_BYTES_MAX,
+    AddressRefused,
+    Egress,
+    check_url,
+    is_public,
+)
 from sinks import HttpSink, MailSink, serving
 
 
@@ -240,3 +246,9 @@ def _resolving(answers: list[list[str]], port: int, asked: list[str] | None = No
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
     return look_up
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]"])
+def test_link_local_addresses_are_refused_in_development_too(host: str):
+    with pytest.raises(AddressRefused):
+        check_url(f"http://{host}/latest", allow_private=True)

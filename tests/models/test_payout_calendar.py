@@ -52,6 +52,13 @@ def test_a_payday_that_was_moved_past_today_is_not_lost():
     assert _days(Schedule("weekly", weekday=5), date(2026, 12, 25), 1) == ["2026-12-28"]
 
 
+def test_of_days_that_fall_together_the_latest_that_moved_is_named():
+    found = next_payday(Schedule("daily"), DAKAR, date(2026, 11, 20))
+
+    assert found is not None
+    assert (found.planned, found.on) == (date(2026, 11, 22), date(2026, 11, 23))
+
+
 @pytest.mark.parametrize(
     ("month_day", "expected"),
     [

@@ -40,3 +40,23 @@ async def test_history_reports_whole_payouts_and_none_that_would_still_be_under_
     )
     assert told
     assert all(count == 2 for _, count, _ in told)
+
+
+async def test_first_payouts_fall_on_days_when_banks_are_open_and_are_asked_for_by_people(
+    db: Database,
+):
+    now = datetime.now(UTC)
+    await seed_demo(db, now)
+    await pay.an_entry(db, 5_000_000, merchant_id="merchant-123")
+
+    await seed_payouts(db, now)
+
+    days = await pay.sql(db, "select extract(isodow from scheduled_for) from payments.payouts")
+    assert all(each[0] <= 5 for each in days)
+    assert await pay.one(db, "select count(*) from payments.payouts where origin = 'molam'") > 0
+    strangers = await pay.one(
+        db,
+        "select count(*) from payments.payout_destinations d"
+        " where not exists (select from tenancy.people p where p.id = d.changed_by)",
+    )
+    assert strangers == 0

@@ -13,7 +13,7 @@ from molam.platform.web import wire
 LABEL_LENGTH_MAX = 60
 
 # A credential's id has at most 1023 bytes; in base64url a third more.
-CredentialId = Annotated[str, Meta(min_length=1, max_length=1400, pattern="^[A-Za-z0-9_-]+$")]
+CredentialId = Annotated[str, Meta(min_length=1, max_length=1400, pattern=r"^[A-Za-z0-9_-]+\Z")]
 _Part = Annotated[str, Meta(max_length=8192)]
 _Attested = Annotated[str, Meta(max_length=32_768)]
 

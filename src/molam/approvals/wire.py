@@ -14,7 +14,7 @@ from molam.platform.web.wire import Identifier, LongText, Moment
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Offset = Annotated[int, Meta(ge=0, le=100_000)]
-Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", max_length=64)]
 Reason = Annotated[str, Meta(min_length=1, max_length=TEXT_LENGTH_MAX)]
 
 

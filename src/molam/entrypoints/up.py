@@ -40,9 +40,10 @@ SERVICE_PORTS = {
     "sira": SIRA_PORT,
 }
 # Where each worker serves its metrics.
-WORKER_PORTS = {"kpi": 3011, "intake": 3012, "jobs": 3013, "relay": 3014}
-# Parts that share a process here, where nobody waits for either; see docs/guide/operator.md.
-TOGETHER = {"jobs": "jobs,webhooks"}
+WORKER_PORTS = {"kpi": 3011, "jobs": 3013, "relay": 3014}
+# Parts that share a process here, where memory counts for more than separation; in
+# production each has its own: see docs/guide/operator.md.
+TOGETHER = {"jobs": "intake,jobs,webhooks"}
 
 _READY_TIMEOUT_S = 120.0
 _REVIVALS_MAX = 5
@@ -203,7 +204,8 @@ def _is_ready(child: Child) -> bool:
 def _welcome(settings: Settings, seconds: float) -> None:
     called = sys.argv[0]
     ports = [settings.port(port) for port in WORKER_PORTS.values()]
-    workers = f"ports {ports[0]} to {ports[-1] if settings.kafka_brokers else ports[-2]}"
+    shown = ports if settings.kafka_brokers else ports[:-1]
+    workers = f"ports {', '.join(map(str, shown))}"
     molam = "molam" if shutil.which("molam") == called else os.path.relpath(called)
     _say(
         f"""

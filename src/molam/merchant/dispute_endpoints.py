@@ -243,14 +243,20 @@ async def save_draft(
 )
 async def submit(request: Request, caller: Caller, body: views.SubmitBody) -> Response:
     """Send the answer and all its files, once. It is final."""
+    id_, statement = request.path_params["id"], body.statement
+    if statement is None:
+        # What the page would have sent: the prepared words, and never an empty answer.
+        statement = await dispute_queries.unwritten_answer(
+            request.app.state.db, merchant_id=caller.merchant, id_=id_
+        )
 
     async def work(tx: Tx) -> views.DisputeAnswer:
         done = await dispute_commands.submit(
             tx,
             request.app.state,
             caller,
-            id_=request.path_params["id"],
-            answer=Answer(body.statement, body.expected_manifest_sha256),
+            id_=id_,
+            answer=Answer(statement, body.expected_manifest_sha256),
         )
         return submitted(done)
 

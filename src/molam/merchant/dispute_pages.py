@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -350,10 +351,20 @@ async def _review(request: Request, caller: Caller, *, refusal: Refusal | None =
         form_key=secrets.token_urlsafe(18),
         refused=_words(request, caller, refusal),
         now=now,
+        moment_of=moment_of,
     )
     if refusal is not None:
         response.status_code = HTTPStatus.CONFLICT
     return response
+
+
+def moment_of(written: str) -> datetime | None:
+    """Read a time as exhibits carry it; None for what is none, since merchants write some."""
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at
 
 
 def _words(request: Request, caller: Caller, refusal: Refusal | None) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ from molam.payments.disputes import queries as disputes
 from molam.payments.disputes.commands import current_files, manifest_of, manifest_sha256
 from molam.payments.disputes.evidence_store import DraftRow, EvidenceRow, SubmissionRow
 from molam.payments.disputes.list_store import AtRiskRow, EventRow
-from molam.payments.disputes.model import Dispute
+from molam.payments.disputes.model import Dispute, Response
 from molam.platform.db import Database
 from molam.platform.web.l10n import LANGUAGES, Language
 
@@ -90,6 +90,22 @@ async def detail(db: Database, *, merchant_id: str, id_: str) -> Detail:
         submissions=submissions,
         timeline=timeline,
     )
+
+
+async def unwritten_answer(db: Database, *, merchant_id: str, id_: str) -> str | None:
+    """
+    Return the prepared answer, in the merchant's language, where nobody has written another.
+
+    None once there is a draft, or once something was sent.
+
+    Raises:
+        DisputeAbsent: the merchant has no such dispute.
+    """
+    found = await detail(db, merchant_id=merchant_id, id_=id_)
+    if found.draft is not None or found.dispute.response is Response.SUBMITTED:
+        return None
+    shop = await queries.settings_of(db, merchant_id=merchant_id)
+    return found.prepared["en" if shop.locale == "en" else "fr"]
 
 
 async def listed(

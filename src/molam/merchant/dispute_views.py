@@ -32,7 +32,7 @@ EvidenceKind = Literal[
 ]
 Statement = Annotated[str, Meta(max_length=STATEMENT_LENGTH_MAX)]
 FileName = Annotated[str, Meta(max_length=255)]
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$", max_length=64)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}\Z", max_length=64)]
 
 
 class DisputesQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,7 +83,7 @@ class DraftBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class SubmitBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     statement: Statement | None = None
-    """Left out: the saved draft is sent."""
+    """Left out: the saved draft is sent, or else the prepared answer."""
     expected_manifest_sha256: Sha256 | None = None
     """Send it only if it is still what you looked at."""
 

@@ -89,7 +89,7 @@ class FactData(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     fee_molam: Minor | None = None
     channel: Literal["wallet", "card", "bank_transfer"] | None = None
-    provider: Annotated[str, Meta(pattern="^[a-z0-9_]+$", max_length=64)] | None = None
+    provider: Annotated[str, Meta(pattern=r"^[a-z0-9_]+\Z", max_length=64)] | None = None
     reference_code: ShortText | None = None
     customer: Customer | None = None
     metadata: dict[ShortText, Any] | None = None

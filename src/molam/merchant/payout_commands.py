@@ -62,7 +62,7 @@ async def cancel(tx: Tx, caller: Caller, payout_id: str, *, now: Instant) -> Pay
     """
     merchant_id = caller.merchant
     await standing.ensure_may_change(tx, merchant_id, now=now)
-    row = await commands.cancel(
+    before, row = await commands.cancel(
         tx, merchant_id=merchant_id, payout_id=payout_id, by=caller.subject, at=now
     )
     await _record(
@@ -70,10 +70,14 @@ async def cancel(tx: Tx, caller: Caller, payout_id: str, *, now: Instant) -> Pay
         caller,
         "payout_cancelled",
         row.id,
-        before={"amount": row.amount, "currency": row.currency},
-        after={"state": row.state},
+        before=_standing(before),
+        after=_standing(row),
     )
     return row
+
+
+def _standing(row: PayoutRow) -> dict[str, object]:
+    return {"amount": row.amount, "currency": row.currency, "state": row.state}
 
 
 async def set_schedule(

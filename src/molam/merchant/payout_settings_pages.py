@@ -36,7 +36,7 @@ _ROOT = "/settings/payouts"
 _DIGITS_MAX = 2
 
 Word = Annotated[str, Meta(max_length=32)]
-Digits = Annotated[str, Meta(max_length=_DIGITS_MAX, pattern="^[0-9]*$")]
+Digits = Annotated[str, Meta(max_length=_DIGITS_MAX, pattern=r"^[0-9]*\Z")]
 Key = Annotated[str, Meta(min_length=1, max_length=64)]
 
 

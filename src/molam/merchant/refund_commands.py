@@ -96,7 +96,11 @@ async def decide(
                 actor=actor_of(caller),
             )
             word = "refund_approved" if deciding.vote == "approve" else "refund_rejected"
-            await _record(tx, caller, row, word, after={"comment": deciding.comment})
+            after: dict[str, object] = {
+                "state": await commands.decided_state(tx, row),
+                "comment": deciding.comment,
+            }
+            await _record(tx, caller, row, word, after=after)
     except NotEligible as refusal:
         await _record_refused(money, caller, refund_id, why=str(refusal.facts.get("why")))
         raise

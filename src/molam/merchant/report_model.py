@@ -60,7 +60,7 @@ REUSED = timedelta(minutes=1)
 UNFINISHED_MAX = 10
 LINK_TTL_S = 3600
 
-Month = Annotated[str, Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", max_length=7)]
+Month = Annotated[str, Meta(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])\Z", max_length=7)]
 
 
 class ExportAbsent(Refusal):

@@ -316,7 +316,8 @@ LEDGER = Query(
 )
 
 # Of a payout's movements, what each provider's payments have a share in: {"wave": 5000, ...},
-# from the entries it owns, or owned last. Read by accounting/entries.py.
+# from the entries it owns, or owned last. Read by accounting/entries.py. What is no payout's
+# is sorted out inside: asked after the join, the shares of every transfer would be added up.
 FACTS = Query(
     """
     /* merchant.export_facts */
@@ -341,11 +342,11 @@ FACTS = Query(
             from (select coalesce(own.provider, '') as provider, sum(owned.amount)::bigint as amount
                     from (select e.cause, e.cause_id, e.amount
                             from payments.payout_entries e
-                           where e.merchant_id = t.merchant_id and e.payout_id = t.cause_id
+                           where t.cause like 'payout%' and e.merchant_id = t.merchant_id and e.payout_id = t.cause_id
                            union all
                           select r.cause, r.cause_id, r.amount
                             from payments.payout_entries_released r
-                           where r.merchant_id = t.merchant_id and r.payout_id = t.cause_id
+                           where t.cause like 'payout%' and r.merchant_id = t.merchant_id and r.payout_id = t.cause_id
                              and r.round = (select max(l.round) from payments.payout_entries_released l
                                              where l.payout_id = t.cause_id)
                              and not exists (select from payments.payout_entries e
@@ -356,7 +357,7 @@ FACTS = Query(
                           and own.type = case when owned.cause like 'refund%' then 'refund' else 'payment' end
                           and own.id = owned.cause_id
                    group by 1) as each
-      ) as shares on t.cause like 'payout%'
+      ) as shares on true
      where t.merchant_id = :merchant_id
        and t.posted_at >= :from_at and t.posted_at < :to_at
        and (:currency::text is null or t.currency = :currency)

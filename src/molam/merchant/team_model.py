@@ -19,7 +19,7 @@ MEMBERS_MAX = 200
 Role = Literal["merchant_admin", "merchant_accountant", "merchant_support"]
 # Not all that a mail server takes, but all that anybody has.
 Email = Annotated[
-    str, Meta(pattern=r"^[^\s@<>\"',;:\\]{1,64}@[A-Za-z0-9.-]{1,180}$", max_length=246)
+    str, Meta(pattern=r"^[^\s@<>\"',;:\\]{1,64}@[A-Za-z0-9.-]{1,180}\Z", max_length=246)
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=120)]
 

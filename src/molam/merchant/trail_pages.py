@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,12 +13,14 @@ from molam.kernel.shown import plain
 from molam.merchant import frame, permissions, queries, team_commands, trail_queries
 from molam.merchant.endpoints import DateRangeMalformed
 from molam.merchant.trail_endpoints import TrailQuery, find_page
+from molam.merchant.trail_queries import Difference
 from molam.platform.web import Caller, CursorRefused, Routes
 
 routes = Routes()
 
 PAGE_ROWS = 50
 _VALUE_SHOWN_MAX = 300
+_SPAN = ("from_at", "to_at")
 
 
 @routes.get(
@@ -37,13 +42,18 @@ async def show(request: Request, caller: Caller, query: TrailQuery) -> Response:
         team = await team_commands.team_of(tx, merchant_id)
     asked = msgspec.to_builtins(msgspec.structs.replace(query, cursor=None))
     pairs = {name: value for name, value in asked.items() if value is not None and name != "limit"}
+    shop = await queries.settings_of(db, merchant_id=merchant_id)
+    zone = ZoneInfo(shop.timezone)
     return await frame.page(
         request,
         caller,
         "audit.html",
         place="settings",
-        shop=await queries.settings_of(db, merchant_id=merchant_id),
-        rows=[(row, list(trail_queries.differences(row.changes))) for row in page.rows],
+        shop=shop,
+        rows=[
+            (row, [dated(each, zone) for each in trail_queries.differences(row.changes)])
+            for row in page.rows
+        ],
         asked=query,
         pairs=pairs,
         older=None if cursor is None else pairs | {"cursor": cursor},
@@ -52,6 +62,26 @@ async def show(request: Request, caller: Caller, query: TrailQuery) -> Response:
         people={each.person_id: each.name for each in team},
         shown=shown,
     )
+
+
+def dated(found: Difference, zone: ZoneInfo) -> Difference:
+    """Turn the instants between which a file was asked for into its first and last day."""
+    if found.name not in _SPAN:
+        return found
+    before, after = (_day(found.name, each, zone) for each in (found.before, found.after))
+    return Difference(found.name, before, after)
+
+
+def _day(name: str, value: object, zone: ZoneInfo) -> object:
+    try:
+        at = datetime.fromisoformat(str(value))
+    except ValueError:
+        return value
+    if at.tzinfo is None:
+        return value
+    # What is kept is where the span ends, which is the beginning of the day after.
+    ends = timedelta(microseconds=1) if name == "to_at" else timedelta()
+    return (at - ends).astimezone(zone).date()
 
 
 def shown(value: object) -> str:

@@ -51,7 +51,7 @@ class ChosenFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class KeptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bank: Identifier
-    file: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+    file: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", max_length=64)]
     name: Annotated[str, Meta(max_length=120)] = "statement"
     currency: CurrencyCode = "XOF"
 

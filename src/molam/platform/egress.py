@@ -67,8 +67,8 @@ class Egress:
     A name is looked up, every address it stands for is checked, and the connection goes
     to the address that was checked: a name that changes its mind in between gains
     nothing. Redirects are not followed and the environment's proxies are not asked.
-    With *allow_private*, which is for development, anything may be reached; without it,
-    only *ports*, when they are given.
+    With *allow_private*, which is for development, anything may be reached but link-local
+    addresses; without it, only *ports*, when they are given.
     """
 
     def __init__(
@@ -182,6 +182,9 @@ class Egress:
         assert parts.hostname is not None
         port = parts.port or _PORTS[parts.scheme]
         addresses = await self._addresses(parts.hostname, port)
+        if any(each.is_link_local for each in addresses):
+            # Where clouds keep what they tell their machines alone; nobody's test needs it.
+            raise AddressRefused("It leads to this machine's own network link.")
         if not self._allow_private and not all(map(is_public, addresses)):
             raise AddressRefused("It leads into a private network.")
         return addresses[0]
@@ -252,6 +255,9 @@ def check_url(
         raise AddressRefused("It is no http or https address.")
     if parts.username is not None or parts.password is not None:
         raise AddressRefused("Leave user names and passwords out of the address.")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(parts.hostname or "").is_link_local:
+            raise AddressRefused("It leads to this machine's own network link.")
     if allow_private:
         return parts
     if parts.scheme != "https":

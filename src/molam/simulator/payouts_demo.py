@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from molam.kernel.clock import Instant
-from molam.kernel.ids import uuid8
+from molam.kernel.ids import uuid7, uuid8
 from molam.payments.payouts import calendar, commands, run, settings, settings_store
 from molam.payments.payouts.calendar import Interval, Place, Schedule
 from molam.payments.payouts.commands import Hold
 from molam.payments.payouts.settings import Change
 from molam.platform.db import Database, Tx
-from molam.simulator import store
+from molam.simulator.people import admin_of
 from molam.simulator.profiles import PROFILES, SANDAGA, Profile
 
-_BY = "demo"
+_OPERATIONS = "ibrahima.ba"
 _HOLD_DAYS = 2
 
 
@@ -65,15 +65,15 @@ async def seed_payouts(db: Database, now: Instant) -> None:
     """
     Say where and when each demo merchant is paid; safe to repeat, what exists stays.
 
-    Each gets a first payout of the trade that the ledger knows by now, except who is paid
-    by hand. One payment of the demo's first merchant is held, so that there is one to release.
+    Each gets a first payout of the trade that the ledger knows by now, on the next day of its
+    schedule, except who is paid by hand. One payment of the demo's first merchant is held,
+    so that there is one to release.
     """
-    async with db.transaction("simulator.seed_payouts") as tx:
-        for profile in PROFILES:
-            payee = _PAYEES.get(profile.merchant_id)
-            if payee is not None:
+    for profile in PROFILES:
+        payee = _PAYEES.get(profile.merchant_id)
+        if payee is not None:
+            async with db.transaction("simulator.seed_payouts") as tx:
                 await _put(tx, profile, payee, now)
-    await run.run_due(db)
 
 
 async def _put(tx: Tx, profile: Profile, payee: Payee, now: Instant) -> None:
@@ -81,25 +81,43 @@ async def _put(tx: Tx, profile: Profile, payee: Payee, now: Instant) -> None:
     if known:
         return
     place = Place(profile.timezone, profile.country)
+    by = admin_of(profile.merchant_id)
     await settings.put_destination(
         tx,
         merchant_id=profile.merchant_id,
         currency=profile.currency,
         written=payee.destination,
-        by=_BY,
+        by=by,
         hold_hours=0,
     )
+    schedule = Schedule(payee.interval, weekday=payee.weekday)
     await settings.set_schedule(
         tx,
         merchant_id=profile.merchant_id,
         currency=profile.currency,
-        wanted=Schedule(payee.interval, weekday=payee.weekday),
+        wanted=schedule,
         place=place,
-        change=Change(_BY, now),
+        change=Change(by, now),
     )
-    await tx.run(store.HASTEN_PAYOUTS, merchant_id=profile.merchant_id)
     if profile is SANDAGA:
         await _hold_one(tx, profile, now)
+    await _pay_first(tx, profile, schedule, place)
+
+
+async def _pay_first(tx: Tx, profile: Profile, schedule: Schedule, place: Place) -> None:
+    """Make a payout of what came in before today, for the first day that the schedule names."""
+    due = await commands.lock_schedule(
+        tx, merchant_id=profile.merchant_id, currency=profile.currency
+    )
+    if due is None:
+        return
+    yesterday = calendar.local_day(due.asked_at, place) - timedelta(days=1)
+    payday = calendar.next_payday(schedule, place, yesterday)
+    if payday is None:
+        return
+    wanted = run.wanted_of(due, asked_as="schedule", by=run.BY_SCHEDULE, id_=uuid7(due.asked_at))
+    sent_at = calendar.at_local(payday.on, calendar.SENDS_AT, place)
+    await run.make(tx, [replace(wanted, scheduled_for=max(wanted.scheduled_for, sent_at))])
 
 
 async def _hold_one(tx: Tx, profile: Profile, now: Instant) -> None:
@@ -114,7 +132,7 @@ async def _hold_one(tx: Tx, profile: Profile, now: Instant) -> None:
             currency=profile.currency,
             reason="Unusually large for this customer; checked by operations.",
             until=now + timedelta(days=_HOLD_DAYS),
-            by=_BY,
+            by=_OPERATIONS,
         ),
         id_=uuid8(f"demo/hold/{profile.merchant_id}/{today}"),
     )

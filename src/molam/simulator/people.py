@@ -102,3 +102,9 @@ PLATFORM_PEOPLE = (
 SERVICES = (Person("sira-system", "SIRA", "fr", ()),)
 
 DEMO_PEOPLE = MERCHANT_PEOPLE + PLATFORM_PEOPLE
+
+
+def admin_of(merchant_id: str) -> str:
+    """Name who opened a merchant's account: the first of its administrators."""
+    staff = (each for each in MERCHANT_PEOPLE if each.merchant_id == merchant_id)
+    return next(each.id for each in staff if _ADMIN in each.roles)

@@ -14,7 +14,7 @@ from molam.platform.db import Database, Tx
 from molam.platform.events import Event, cloud_event, publish
 from molam.simulator import store
 from molam.simulator.agents import AGENTS, FEES_BASIS_POINTS, FEES_SINCE, Agent
-from molam.simulator.people import DEMO_PEOPLE, SERVICES, Person
+from molam.simulator.people import DEMO_PEOPLE, SERVICES, Person, admin_of
 from molam.simulator.profiles import HISTORY_DAYS, PROFILES, SANDAGA, Profile
 from molam.simulator.traffic import Happening, transactions
 from molam.tenancy import commands as tenancy
@@ -167,8 +167,12 @@ async def _grant(tx: Tx, person: Person, now: Instant) -> int:
     granted = 0
     for role in person.roles:
         grant = GrantRow(uuid7(since), person.id, role, person.merchant_id, since)
-        granted += await tenancy.grant_role(tx, grant, granted_by="demo")
+        granted += await tenancy.grant_role(tx, grant, granted_by=_granter_of(person))
     return granted
+
+
+def _granter_of(person: Person) -> str:
+    return "demo" if person.merchant_id is None else admin_of(person.merchant_id)
 
 
 async def _agree_fee(tx: Tx, merchant_id: str, now: Instant) -> None:

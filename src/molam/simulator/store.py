@@ -45,14 +45,3 @@ FIND_TRAFFIC = Query(
     """,
     row=TrafficRow,
 )
-
-# The demo's first payouts are made soon after its start, not on some later morning.
-HASTEN_PAYOUTS = Query(
-    """
-    /* simulator.hasten_payouts */
-    update payments.payout_schedules
-       set next_at = now()
-     where merchant_id = :merchant_id and interval <> 'manual' and last_run_at is null
-    """,
-    row=Nothing,
-)

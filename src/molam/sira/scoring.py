@@ -28,7 +28,7 @@ UNKNOWN_AMOUNT_WEIGHT = 60
 
 Channel = Literal["email", "slack", "push"]
 Text = Annotated[str, Meta(max_length=255)]
-Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", max_length=2, description="ISO 3166-1")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z", max_length=2, description="ISO 3166-1")]
 
 # Recommendations begin at these scores.
 _APPROVERS = ((85, 3), (60, 2), (25, 1))

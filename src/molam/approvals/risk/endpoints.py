@@ -55,8 +55,8 @@ _creating = Limiter(burst=100, per_minute=100)
 _consuming = Limiter(burst=10, per_minute=10)
 _overriding = Limiter(burst=5, per_minute=5)
 
-Name = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=120)]
-Module = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z", max_length=120)]
+Module = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*\Z", max_length=64)]
 Minutes = Annotated[int, Meta(ge=1, le=43_200)]
 
 

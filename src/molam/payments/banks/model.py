@@ -19,7 +19,7 @@ KEY_LENGTH_MAX = 64
 REASON_LENGTH_MAX = 300
 
 _Name = Annotated[str, Meta(min_length=1, max_length=140)]
-_Country = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
+_Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 
 # Note [An unknown is no failure]
 #
@@ -35,16 +35,16 @@ class BankAccount(msgspec.Struct, frozen=True, tag="bank_account", forbid_unknow
 
     holder: _Name
     country: _Country
-    iban: Annotated[str, Meta(pattern="^[A-Z]{2}[0-9]{2}[A-Z0-9]{8,30}$")] | None = None
-    account_number: Annotated[str, Meta(pattern="^[A-Za-z0-9 -]{4,34}$")] | None = None
-    bic: Annotated[str, Meta(pattern="^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?$")] | None = None
+    iban: Annotated[str, Meta(pattern=r"^[A-Z]{2}[0-9]{2}[A-Z0-9]{8,30}\Z")] | None = None
+    account_number: Annotated[str, Meta(pattern=r"^[A-Za-z0-9 -]{4,34}\Z")] | None = None
+    bic: Annotated[str, Meta(pattern=r"^[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?\Z")] | None = None
 
 
 class Wallet(msgspec.Struct, frozen=True, tag="wallet", forbid_unknown_fields=True):
     """A mobile-money wallet, by its telephone number."""
 
-    provider: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{1,31}$")]
-    phone: Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$")]
+    provider: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{1,31}\Z")]
+    phone: Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}\Z")]
     holder: _Name
 
 

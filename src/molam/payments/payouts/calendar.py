@@ -70,16 +70,24 @@ class Payday:
 
 
 def paydays(schedule: Schedule, place: Place, after: date) -> Iterator[Payday]:
-    """Yield the days of payouts after the day *after*; none for by hand or at once."""
+    """
+    Yield the days of payouts after the day *after*; none for by hand or at once.
+
+    Of several planned days that fall together, it is the latest that moved.
+    """
     if schedule.interval in {"instant", "manual"}:
         return
-    last = after
+    found: Payday | None = None
     # Days before it are looked at too: one that fell on a feast may be paid after it.
     for planned in _planned(schedule, after - timedelta(days=_CLOSED_DAYS_MAX)):
-        found = payday(place, planned)
-        if found.on > last:
-            last = found.on
+        another = payday(place, planned)
+        if another.on <= after:
+            continue
+        if found is not None and another.on > found.on:
             yield found
+            found = another
+        elif found is None or another.is_shifted:
+            found = another
 
 
 def payday(place: Place, planned: date) -> Payday:

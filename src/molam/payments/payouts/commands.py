@@ -60,9 +60,13 @@ async def lock_schedule(tx: Tx, *, merchant_id: str, currency: str) -> DueRow | 
     return found
 
 
-async def cancel(tx: Tx, *, merchant_id: str, payout_id: str, by: str, at: Instant) -> PayoutRow:
+async def cancel(
+    tx: Tx, *, merchant_id: str, payout_id: str, by: str, at: Instant
+) -> tuple[PayoutRow, PayoutRow]:
     """
     Put the money of a payout that was not sent yet back into the balance. Safe to repeat.
+
+    Return it before and after.
 
     Raises:
         model.PayoutAbsent: the merchant has no such payout of ours.
@@ -71,7 +75,7 @@ async def cancel(tx: Tx, *, merchant_id: str, payout_id: str, by: str, at: Insta
     row = await tx.one(store.LOCK_MERCHANTS_OWN, merchant_id=merchant_id, id=payout_id)
     if row is None:
         raise model.PayoutAbsent("Check the payout's id.")
-    return await cancel_locked(tx, row, by=by, at=at)
+    return row, await cancel_locked(tx, row, by=by, at=at)
 
 
 async def cancel_locked(tx: Tx, row: PayoutRow, *, by: str, at: Instant) -> PayoutRow:

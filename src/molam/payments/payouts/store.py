@@ -80,17 +80,23 @@ class EventRow:
     new_state: str
     what: str
     actor: str
+    actor_name: str | None
+    """What to call a person; None for a bank or the schedule."""
     detail: dict[str, Any]
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
+    """*customer_name* and *reference_code* are those of the sale that it belongs to."""
+
     transfer_id: UUID
     amount: int
     cause: str
     cause_id: str
     occurred_at: datetime
+    customer_name: str | None
+    reference_code: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,41 +233,49 @@ SET_RECALL = Query(
 LIST_EVENTS = Query(
     """
     /* payouts.list_events */
-    select id, old_state, new_state, what, actor, detail, at
-      from payments.payout_events
-     where merchant_id = :merchant_id and payout_id = :id
-     order by id desc
+    select e.id, e.old_state, e.new_state, e.what, e.actor, p.name as actor_name, e.detail, e.at
+      from payments.payout_events e
+      left join tenancy.people p on p.id = e.actor
+     where e.merchant_id = :merchant_id and e.payout_id = :id
+     order by e.id desc
      limit :limit
     """,
     row=EventRow,
 )
 
+_ENTRY_COLUMNS = """
+    select e.transfer_id, e.amount, e.cause, e.cause_id, e.occurred_at,
+           w.customer ->> 'name' as customer_name, w.reference_code"""
+
 _ENTRY_PAGE = """
-     where merchant_id = :merchant_id and payout_id = :id
-       and (occurred_at, transfer_id) > (:at::timestamptz, :after::uuid)"""
+      left join payments.wallet_transactions w
+        on w.merchant_id = e.merchant_id and w.type = 'payment' and w.id = e.cause_id
+       and e.cause in ('payment', 'payment_fee')
+     where e.merchant_id = :merchant_id and e.payout_id = :id
+       and (e.occurred_at, e.transfer_id) > (:at::timestamptz, :after::uuid)"""
 
 LIST_ENTRIES = Query(
-    """
-    /* payouts.list_entries */
-    select transfer_id, amount, cause, cause_id, occurred_at
-      from payments.payout_entries"""
+    "/* payouts.list_entries */"
+    + _ENTRY_COLUMNS
+    + """
+      from payments.payout_entries e"""
     + _ENTRY_PAGE
     + """
-     order by occurred_at, transfer_id
+     order by e.occurred_at, e.transfer_id
      limit :limit""",
     row=EntryRow,
 )
 
 LIST_RELEASED = Query(
-    """
-    /* payouts.list_released */
-    select transfer_id, amount, cause, cause_id, occurred_at
-      from payments.payout_entries_released"""
+    "/* payouts.list_released */"
+    + _ENTRY_COLUMNS
+    + """
+      from payments.payout_entries_released e"""
     + _ENTRY_PAGE
     + """
-       and round = (select max(r.round) from payments.payout_entries_released r
+       and e.round = (select max(r.round) from payments.payout_entries_released r
                      where r.merchant_id = :merchant_id and r.payout_id = :id)
-     order by occurred_at, transfer_id
+     order by e.occurred_at, e.transfer_id
      limit :limit""",
     row=EntryRow,
 )

@@ -21,7 +21,7 @@ from molam.approvals.store import ActionRow
 from molam.approvals.tightening import RULED
 from molam.kernel.currency import currency
 from molam.kernel.money import Money
-from molam.payments.refunds import model, moves, store
+from molam.payments.refunds import list_store, model, moves, store
 from molam.payments.refunds.model import State, Weight
 from molam.payments.refunds.moves import By
 from molam.payments.refunds.refusals import RefundAbsent
@@ -128,8 +128,21 @@ async def settle_ended(tx: Tx, params: MerchantRefund, state: str) -> None:
     locked = await moves.lock(tx, params.merchant_id, params.refund_id)
     if locked.refund.state != State.AWAITING_APPROVAL.value:
         return
-    to = _ENDS.get(state, State.FAILED)
-    await moves.release(tx, locked, to, moves.SYSTEM, code=f"approval-{state}")
+    to = end_of(state)
+    by, why = await _refused_by(tx, locked.refund) if to is State.REJECTED else (moves.SYSTEM, None)
+    await moves.release(tx, locked, to, by, code=f"approval-{state}", detail=why)
+
+
+def end_of(state: str) -> State:
+    """Say what a refund becomes whose action ended in *state*, without its effect."""
+    return _ENDS.get(state, State.FAILED)
+
+
+async def _refused_by(tx: Tx, row: RefundRow) -> tuple[By, str | None]:
+    """Find who said no, and why."""
+    assert row.approval_id is not None
+    found = await tx.one(list_store.FIND_REFUSAL, action_id=UUID(row.approval_id))
+    return (moves.SYSTEM, None) if found is None else (By(found.id, found.name), found.comment)
 
 
 _ENDS = {

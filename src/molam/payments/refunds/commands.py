@@ -24,6 +24,7 @@ from molam.platform.db import Database, Tx
 
 _BATCH = 200
 _NEVER_TOLD = "details-never-given"
+_AGREED = frozenset({"approved", "scheduled"})
 
 # Note [Who decides, and who carries it out]
 #
@@ -58,6 +59,14 @@ async def vote(
     row = await find(tx, *of)
     await voting.vote_in(tx, runtime, _action_of(row), request, actor=actor)
     return row
+
+
+async def decided_state(tx: Tx, row: RefundRow) -> str:
+    """Say what a refund becomes by the decision so far; *row* is it before what follows."""
+    decided = await _decided(tx, row)
+    if decided is None:
+        return row.state
+    return State.QUEUED.value if decided in _AGREED else approval.end_of(decided).value
 
 
 async def cancel(runtime: Runtime, row: RefundRow, actor: Actor, *, reason: str | None) -> None:

@@ -33,6 +33,13 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalRow:
+    id: str
+    name: str
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class EndedRow:
     merchant_id: str
     id: str
@@ -108,6 +115,19 @@ FIND_DECISION = Query(
      where id = :action_id
     """,
     row=DecisionRow,
+)
+
+FIND_REFUSAL = Query(
+    """
+    /* refunds.find_refusal */
+    select voter_id as id, voter_name as name, comment
+      from approvals.current_votes
+     where ops_action_id = :action_id
+       and vote = 'reject'
+     order by seq desc
+     limit 1
+    """,
+    row=RefusalRow,
 )
 
 LIST_ENDED = Query(

@@ -33,7 +33,7 @@ MISMATCH = "approval-service-mismatch"
 Status = Literal[
     "held", "pending", "approved", "auto_approved", "rejected", "expired", "overridden"
 ]
-Id = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=128)]
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z", max_length=128)]
 SaidT = TypeVar("SaidT", bound=msgspec.Struct)
 
 

@@ -51,9 +51,7 @@ def write(*, title: str, version: str, server: str, operations: Sequence[Operati
     """Describe every operation that is not an HTML page."""
     shown = [each for each in operations if not each.page and each.method != WEBSOCKET]
     types = [kind for each in shown for kind in (each.body, each.query, each.answers) if kind]
-    schemas, components = _decimals_are_numbers(
-        msgspec.json.schema_components(types, ref_template=_REF)
-    )
+    schemas, components = _as_others_read(msgspec.json.schema_components(types, ref_template=_REF))
     by_type = {repr(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     queries = {each.query.__name__ for each in shown if each.query is not None}
     paths: dict[str, dict[str, Any]] = {}
@@ -79,14 +77,22 @@ def write(*, title: str, version: str, server: str, operations: Sequence[Operati
     return msgspec.json.encode(document)
 
 
-def _decimals_are_numbers(schema: Any) -> Any:
-    """Describe decimals as the numbers we write; msgspec supposes strings."""
-    if isinstance(schema, dict) and schema.get("format") == "decimal":
-        return {key: held for key, held in schema.items() if key != "format"} | {"type": "number"}
+def _as_others_read(schema: Any) -> Any:
+    """
+    Describe decimals as the numbers we write; msgspec supposes strings.
+
+    The end of a pattern is a dollar in JSON Schema; Python has another name for it.
+    """
     if isinstance(schema, dict):
-        return {key: _decimals_are_numbers(held) for key, held in schema.items()}
+        found = {key: _as_others_read(held) for key, held in schema.items()}
+        if found.get("format") == "decimal":
+            del found["format"]
+            found["type"] = "number"
+        if isinstance(pattern := found.get("pattern"), str) and pattern.endswith(r"\Z"):
+            found["pattern"] = pattern.removesuffix(r"\Z") + "$"
+        return found
     if isinstance(schema, list | tuple):
-        return [_decimals_are_numbers(held) for held in schema]
+        return [_as_others_read(held) for held in schema]
     return schema
 
 

@@ -22,8 +22,10 @@ Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
 ShortText = Annotated[str, Meta(max_length=255)]
 LongText = Annotated[str, Meta(max_length=4000)]
 Minor = Annotated[int, Meta(ge=0, le=MINOR_MAX, description="Minor units of the currency")]
-# The length as well: in Python a "$" also matches before a final line break.
-CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3, description="ISO 4217 code")]
+# In Python a "$" also matches before a final line break; "\Z" does not.
+CurrencyCode = Annotated[
+    str, Meta(pattern=r"^[A-Z]{3}\Z", max_length=3, description="ISO 4217 code")
+]
 PageLimit = Annotated[int, Meta(ge=1, le=200)]
 Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset")]
 

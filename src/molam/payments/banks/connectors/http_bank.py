@@ -42,7 +42,7 @@ class Transfer(msgspec.Struct, frozen=True):
     id: _Short
     status: Literal["accepted", "settled", "rejected", "returned"]
     amount: Annotated[str, Meta(max_length=24)]
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
     code: Annotated[str, Meta(max_length=64)] | None = None
     reason: _Long | None = None
 

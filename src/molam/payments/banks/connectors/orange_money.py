@@ -55,7 +55,7 @@ class Standing(msgspec.Struct, frozen=True):
     status: Literal["INITIATED", "PENDING", "SUCCESS", "FAILED", "EXPIRED", "REVERSED"]
     order_id: Annotated[str, Meta(max_length=70)]
     amount: Annotated[str, Meta(max_length=24)]
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
     txnid: _Short | None = None
     notif_token: _Short | None = None
     message: Annotated[str, Meta(max_length=300)] | None = None

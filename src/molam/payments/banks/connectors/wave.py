@@ -47,7 +47,7 @@ class Payout(msgspec.Struct, frozen=True):
     """A payout as Wave shows it."""
 
     id: _Short
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
     receive_amount: Annotated[str, Meta(max_length=24)]
     status: Literal["processing", "succeeded", "failed", "reversed"]
     client_reference: Annotated[str, Meta(min_length=1, max_length=255)]

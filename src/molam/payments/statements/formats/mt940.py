@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from datetime import date
@@ -32,6 +33,9 @@ _ENDS = re.compile(r"(?:/EREF/|EREF[+:]\s?|/ROC/|\?2[0-9]EREF\+)([^/?+\s]{1,64})
 _NAME = re.compile(r"(?:/NAME/|NAME[+:]\s?|/BENM/+NAME/|/ORDP/+NAME/)([^/?+]{1,70})")
 _RETURNS = re.compile(r"/RTRN/|\bRETOUR\b|\bREJET\b|\bRETURN(?:ED)?\b", re.IGNORECASE)
 _SAYS_NOTHING = frozenset({"", "NONREF", "NOTPROVIDED", "NOREF"})
+
+# The library writes lines that it cannot read, with names and accounts, into the log.
+logging.getLogger("mt940").setLevel(logging.CRITICAL)
 
 # What the library raises for text that is no MT940.
 _UNREADABLE = (RuntimeError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError)

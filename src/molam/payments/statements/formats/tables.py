@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
-from datetime import date
-from decimal import Decimal
 
-import python_calamine
-
+from molam.payments.statements.formats import sheet_process
 from molam.payments.statements.formats.columns import Cell, Table
 from molam.payments.statements.model import (
     LINES_MAX,
@@ -21,8 +21,7 @@ from molam.payments.statements.model import (
     StatementTypeRefused,
 )
 
-COLUMNS_MAX = 64
-CELL_LENGTH_MAX = 4_000
+TIME_S = 30.0
 ENTRIES_MAX = 500
 UNPACKED_BYTES_MAX = 200 * 1024 * 1024
 RATIO_MAX = 200
@@ -57,8 +56,8 @@ def read_csv(text: str) -> Table:
         for cells in reader:
             if len(rows) > LINES_MAX:
                 raise StatementTooLarge(f"One file has at most {LINES_MAX:,} lines.")
-            _check_width(len(cells), reader.line_num)
-            if any(len(cell) > CELL_LENGTH_MAX for cell in cells):
+            sheet_process.check_width(len(cells), reader.line_num)
+            if any(len(cell) > sheet_process.CELL_LENGTH_MAX for cell in cells):
                 raise StatementMalformed(f"Line {reader.line_num} has a cell that is too long.")
             rows.append((reader.line_num, [cell.strip() for cell in cells]))
     except csv.Error as error:
@@ -82,57 +81,26 @@ def read_xlsx(content: bytes, sheet: str = "") -> Table:
         StatementTooLarge: too many rows or columns.
     """
     check_zip(content)
+    # See Note [Workbooks are read elsewhere]
+    command = [sys.executable, "-m", sheet_process.MODULE]
+    # Without our environment: it needs no database and no secret.
+    environ = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     try:
-        with python_calamine.load_workbook(io.BytesIO(content)) as book:
-            rows = _rows(book, sheet)
-    except (python_calamine.CalamineError, python_calamine.PasswordError, ValueError) as error:
-        raise StatementMalformed(f"The workbook cannot be read: {str(error)[:120]}.") from None
-    return Table("xlsx", rows)
-
-
-def _rows(book: python_calamine.CalamineWorkbook, sheet: str) -> list[tuple[int, list[Cell]]]:
-    visible = [
-        each.name
-        for each in book.sheets_metadata
-        if each.visible is python_calamine.SheetVisibleEnum.Visible
-        and each.typ is python_calamine.SheetTypeEnum.WorkSheet
-    ]
-    if not visible:
-        raise StatementMalformed("The workbook has no visible sheet.")
-    if sheet and sheet not in visible:
-        raise StatementMalformed(f"The workbook has no sheet {sheet[:40]!r}.")
-    found = book.get_sheet_by_name(sheet or visible[0])
-    if found.total_height > LINES_MAX + 1:
-        raise StatementTooLarge(f"One file has at most {LINES_MAX:,} lines.")
-    _check_width(found.total_width, 1)
-    return [
-        (number, [_cell(cell, number) for cell in cells])
-        for number, cells in enumerate(found.to_python(skip_empty_area=False), start=1)
-    ]
-
-
-def _cell(cell: object, number: int) -> Cell:
-    found: Cell
-    match cell:
-        case None | "":
-            found = None
-        case int() if not isinstance(cell, bool):
-            found = Decimal(cell)
-        case float():
-            # A sheet keeps numbers as doubles; the shortest text of one is what was typed.
-            found = Decimal(repr(cell))
-        case date():
-            found = cell
-        case _:
-            found = str(cell).strip()
-            if len(found) > CELL_LENGTH_MAX:
-                raise StatementMalformed(f"Line {number} has a cell that is too long.")
-    return found
-
-
-def _check_width(width: int, number: int) -> None:
-    if width > COLUMNS_MAX:
-        raise StatementTooLarge(f"Line {number} has more than {COLUMNS_MAX} columns.")
+        done = subprocess.run(  # noqa: S603
+            command,
+            input=sheet_process.ordered(content, sheet),
+            capture_output=True,
+            env=environ,
+            timeout=TIME_S,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise StatementTooLarge(
+            "The workbook takes too long to read; send a smaller one."
+        ) from None
+    except subprocess.CalledProcessError:
+        raise StatementMalformed("The workbook cannot be read; save it again.") from None
+    return Table("xlsx", sheet_process.rows_of(done.stdout))
 
 
 def check_zip(content: bytes) -> None:
