@@ -57,7 +57,7 @@
         added += 1;
       } else {
         failed += 1;
-        line.fail(request.response?.title ?? request.status);
+        line.fail(request.response?.message ?? request.status);
       }
       resolve();
     });

@@ -19,6 +19,7 @@ from molam.platform.telemetry import log
 from molam.platform.web import languages, problem_page, problems
 from molam.platform.web.caller import Caller
 from molam.platform.web.headers import NO_STORE, security_headers
+from molam.platform.web.preferences import chosen_language
 from molam.platform.web.routes import Operation
 from molam.platform.web.site import Site
 
@@ -92,10 +93,12 @@ class Edge:
             if sign_in is not None:
                 return sign_in
         caller: Caller | None = request.scope.get(CALLER)
+        known = caller.locale if caller else languages.preferred(request.headers)
         problem = problems.describe(
             error,
             request_id=request.scope[REQUEST_ID],
-            locale=caller.locale if caller else languages.preferred(request.headers),
+            # What was picked on a page holds for what the page's scripts ask as well.
+            locale=chosen_language(request) or known,
         )
         if not _wants_page(request, operation):
             return problems.response(problem)
