@@ -41,6 +41,8 @@ create table payments.books (
     currency        text not null references tenancy.currencies (code),
     begins_on       date not null,
     opening         bigint not null,
+    -- No statement has said yet what there was before it; the first that does puts it right.
+    opening_assumed boolean not null default false,
     closed_through  date,
     created_at      timestamptz not null default now(),
     primary key (bank_profile_id, currency),

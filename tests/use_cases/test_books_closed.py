@@ -282,3 +282,34 @@ async def test_what_an_action_forces_is_written_with_its_number(db: Database, op
 
     [line] = await lines_of(ops_db, done)
     assert (line.state, line.tier, line.difference) == ("matched", "forced", -500)
+
+
+async def test_a_balance_that_is_declared_later_puts_the_beginning_right(
+    db: Database, ops_db: Database
+):
+    await begin(db)
+    silent = (
+        "booked_on,value_on,amount,currency,bank_ref,counterparty,text\n"
+        f"{DAY},{DAY},-2500,XOF,R1,,FRAIS DE TENUE DE COMPTE\n"
+    )
+    await send(ops_db, content=silent.encode())
+    fee = a_line(amount=-500, text="FRAIS", booked_on=a_day(1), value_on=a_day(1))
+    await send(ops_db, fee, opening=997_500)
+
+    first, second = await _close(ops_db), await _close(ops_db, a_day(1))
+
+    assert (first.opening, first.closing, first.difference) == (1_000_000, 997_500, 0)
+    assert (second.closing, second.missing) == (997_000, 0)
+
+
+async def test_a_balance_that_is_declared_after_a_day_was_closed_changes_nothing(
+    db: Database, ops_db: Database
+):
+    await begin(db)
+    silent = f"booked_on,amount,currency,text\n{DAY},-2500,XOF,FRAIS DE TENUE DE COMPTE\n"
+    await send(ops_db, content=silent.encode())
+    before = await _close(ops_db)
+    fee = a_line(amount=-500, text="FRAIS", booked_on=a_day(1), value_on=a_day(1))
+    await send(ops_db, fee, opening=997_500)
+
+    assert (await _control(ops_db)).opening == before.opening == 0

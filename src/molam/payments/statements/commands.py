@@ -270,7 +270,7 @@ async def _begin(tx: Tx, sent: Sent, parsed: Parsed) -> store.BookRow:
     if opening is None and parsed.declared.closing is not None:
         opening = parsed.declared.closing - parsed.net
     account = {"bank_profile_id": sent.bank_profile_id, "currency": parsed.currency}
-    await tx.run(store.BEGIN_BOOKS, begins_on=parsed.days[0], opening=opening or 0, **account)
+    await tx.run(store.BEGIN_BOOKS, begins_on=parsed.days[0], opening=opening, **account)
     book = await tx.one(store.LOCK_BOOKS, **account)
     assert book is not None
     return book

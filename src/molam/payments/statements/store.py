@@ -157,14 +157,25 @@ PUT_RULES = Query(
     row=Nothing,
 )
 
+# Books whose first statement declared no balance begin at zero. The first one that does
+# declare one says what they should have begun with, unless a day is closed by then.
 BEGIN_BOOKS = Query(
     """
     /* statements.begin_books */
-    insert into payments.books (bank_profile_id, currency, begins_on, opening)
-    values (:bank_profile_id, :currency, :begins_on, :opening)
-    on conflict (bank_profile_id, currency) do nothing
+    insert into payments.books as k (bank_profile_id, currency, begins_on, opening, opening_assumed)
+    values (:bank_profile_id, :currency, :begins_on, coalesce(:opening::bigint, 0), :opening::bigint is null)
+    on conflict (bank_profile_id, currency) do update
+       set opening = excluded.opening
+                   - (select coalesce(sum(l.amount - l.fee), 0)
+                        from payments.statement_lines as l
+                       where l.bank_profile_id = k.bank_profile_id and l.currency = k.currency
+                         and l.booked_on < excluded.begins_on and l.state <> 'void'),
+           opening_assumed = false
+     where k.opening_assumed and not excluded.opening_assumed
+       and k.closed_through is null and excluded.begins_on >= k.begins_on
     """,
     row=Nothing,
+    locks=Rank.STATEMENT,
 )
 
 # Whoever holds it alone adds lines, matches them and closes days of this account.
