@@ -69,10 +69,10 @@ async def receiver() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
         yield f"http://127.0.0.1:{port}/molam", heard
 
 
-async def sell(db: Database, *, amount: int, customer: str = "Nafi Seck") -> str:
-    """Let a customer pay the demo's first merchant, now; return the transaction's id."""
+async def sell(db: Database, *, amount: int, customer: str = "Nafi Seck", days_ago: int = 0) -> str:
+    """Let a customer pay the demo's first merchant; return the transaction's id."""
     id_ = f"tx_e2e_{secrets.token_hex(6)}"
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) - timedelta(days=days_ago)
     data = {
         "id": id_,
         "transaction_id": id_,

@@ -44,9 +44,9 @@ async def _working(product: Product) -> AsyncIterator[None]:
     await worker
 
 
-async def _paid(product: Product, amount: int, customer: str) -> str:
+async def _paid(product: Product, amount: int, customer: str, *, days_ago: int = 0) -> str:
     """Let a customer pay, and wait until that is known here."""
-    id_ = await sell(product.db, amount=amount, customer=customer)
+    id_ = await sell(product.db, amount=amount, customer=customer, days_ago=days_ago)
     await taken_in(product.db, id_)
     return id_
 
@@ -199,7 +199,8 @@ async def test_a_payout_says_what_it_is_made_of_and_can_be_called_off(visit: Ope
 
 
 async def test_paying_out_now_shows_the_balance_after_it(visit: Open, product: Product) -> None:
-    await _paid(product, 20_000, "Fatim Versée")
+    # What came in today has to wait for its day.
+    await _paid(product, 20_000, "Fatim Versée", days_ago=3)
     page = await visit("/payouts")
     await page.get_by_text("Pay out now instead of waiting").click()
     await expect(page.get_by_text("Your balance after it")).to_be_visible()

@@ -238,7 +238,7 @@ async def test_templates_say_which_action_types_are_not_here_yet(clients: Client
     missing = {each["key"]: each["missing_action_types"] for each in templates}
     assert missing == {
         "merchant-freeze": [],
-        "high-value-payout": ["REVERSE_PAYOUT"],
+        "high-value-payout": [],
         "merchant-fee-adjustment": [],
         "float-top-up": [],
     }
