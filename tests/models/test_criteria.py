@@ -398,7 +398,7 @@ def test_criteria_are_said_as_people_write_them():
 
     assert said == [
         "Changer les frais d'un marchand (ADJUST_MERCHANT_FEE) si frais ≥ 3,0 %",
-        "REVERSE_PAYOUT si montant ≥ 1 000 000 F CFA et montant < 5 000 000 F CFA",
+        "Reprendre un versement (REVERSE_PAYOUT) si montant ≥ 1 000 000 F CFA et montant < 5 000 000 F CFA",
     ]
     assert sentence(criteria, "en") == (
         "Change a merchant's fee (ADJUST_MERCHANT_FEE) if fee ≥ 3.0%"
