@@ -36,7 +36,7 @@ async def test_signing_out_ends_the_session(visit: Open, product: Product) -> No
     await page.wait_for_url(f"{product.url}/**")
 
     await page.get_by_role("button", name="Sign out").click()
-    await page.wait_for_load_state()
+    await expect(page.get_by_role("link", name="Sign in with Molam ID")).to_be_visible()
     await page.goto("/transactions")
 
     await expect(page).to_have_url(re.compile("/sign-in"))

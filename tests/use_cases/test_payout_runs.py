@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from types import ModuleType
@@ -14,8 +15,9 @@ import pytest
 import paying_out as pay
 from molam.ledger import commands as ledger
 from molam.payments.payouts import model, run, run_store, store
+from molam.payments.payouts.run_store import DueRow
 from molam.payments.payouts.sending import send_due
-from molam.platform.db import Database, Query
+from molam.platform.db import Database, Query, Tx
 from molam.platform.jobs import list_held
 
 
@@ -393,11 +395,19 @@ async def test_without_the_lock_on_the_schedule_two_runs_pay_twice_or_clash(
 ):
     _without(monkeypatch, run_store, "LOCK_DUE", "for update of s skip locked", "")
     _without(monkeypatch, run_store, "LOCK_BALANCES", "for update", "")
+    both_have_read = asyncio.Barrier(2)
+
+    async def run_batch_together(tx: Tx, due: Sequence[DueRow]) -> int:
+        await both_have_read.wait()
+        return await run_batch(tx, due)
+
+    run_batch = run._run_batch
+    monkeypatch.setattr(run, "_run_batch", run_batch_together)
     for number in range(12):
         await pay.a_payee(db, id_=f"merchant-{number}", interval="daily", due=True)
         await pay.an_entry(db, 1_000, merchant_id=f"merchant-{number}")
 
-    found = await asyncio.gather(*(pay.run_due(db) for _ in range(4)), return_exceptions=True)
+    found = await asyncio.gather(*(run.run_due(db) for _ in range(2)), return_exceptions=True)
 
     # The key of an entry's owner is the last wall: it breaks the second run.
     assert any(isinstance(each, asyncpg.UniqueViolationError) for each in found)
@@ -406,8 +416,6 @@ async def test_without_the_lock_on_the_schedule_two_runs_pay_twice_or_clash(
 async def test_a_run_takes_no_more_statements_for_many_than_for_one(
     db: Database, bank: str, monkeypatch: pytest.MonkeyPatch
 ):
-    from molam.platform.db import Tx
-
     counted = 0
     original = Tx._check_rank
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from http import HTTPStatus
@@ -18,7 +17,7 @@ from molam.kernel.currency import currency
 from molam.kernel.money import AmountMalformed
 from molam.kernel.refusals import Kind, Refusal
 from molam.ledger import queries as ledger
-from molam.merchant import dispute_commands, dispute_queries, frame, permissions, queries
+from molam.merchant import dispute_commands, dispute_queries, frame, permissions, proofs, queries
 from molam.merchant.dispute_endpoints import (
     BODY_BYTES_MAX,
     CLOSED,
@@ -320,7 +319,7 @@ async def _show(
         accept_types=files.ACCEPT,
         kinds=reasons.KINDS,
         files_max=files.FILES_MAX,
-        form_key=secrets.token_urlsafe(18),
+        form_key=proofs.form_key(),
         said=said,
         refused=_words(request, caller, refusal),
         panel=panel,
@@ -348,7 +347,7 @@ async def _review(request: Request, caller: Caller, *, refusal: Refusal | None =
         detail=detail,
         dispute=detail.dispute,
         address=_address(request),
-        form_key=secrets.token_urlsafe(18),
+        form_key=proofs.form_key(),
         refused=_words(request, caller, refusal),
         now=now,
         moment_of=moment_of,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,7 +13,8 @@ from molam.kernel.refusals import Refusal
 from molam.merchant import frame, payout_commands, permissions, queries
 from molam.merchant import payout_views as views
 from molam.merchant.payout_endpoints import read_detail
-from molam.merchant.payout_screens import SHOWN_ON_PAGE, refused_words, see
+from molam.merchant.payout_screens import SHOWN_ON_PAGE, refused_words
+from molam.merchant.proofs import form_key, see
 from molam.payments.payouts import model
 from molam.payments.payouts import queries as payouts
 from molam.payments.payouts.queries import EntryPosition, Position
@@ -103,7 +103,7 @@ async def _list(
         said=query.said,
         refused=None if refused is None else refused_words(request, caller, refused),
         may_ask=frame.may(caller, permissions.CHANGE_PAYOUTS) and not shop.is_frozen,
-        key=secrets.token_urlsafe(18),
+        key=form_key(),
         destination_of=views.destination_view,
     )
     if refused is not None:
@@ -222,7 +222,7 @@ async def _detail(
         may_cancel=frame.may(caller, permissions.CHANGE_PAYOUTS)
         and not shop.is_frozen
         and views.may_cancel(row),
-        key=secrets.token_urlsafe(18),
+        key=form_key(),
     )
     if refused is not None:
         response.status_code = 409

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -18,7 +17,8 @@ from molam.kernel.refusals import Refusal
 from molam.merchant import frame, payout_commands, permissions, queries
 from molam.merchant import payout_views as views
 from molam.merchant.payout_endpoints import place_of
-from molam.merchant.payout_screens import SHOWN_ON_PAGE, confirm_first, refused_words, see
+from molam.merchant.payout_screens import SHOWN_ON_PAGE, refused_words
+from molam.merchant.proofs import form_key, see, sign_in_address
 from molam.payments.banks.model import BankAccount, Wallet
 from molam.payments.payouts import model, settings
 from molam.payments.payouts import queries as payouts
@@ -129,7 +129,7 @@ async def change_schedule(request: Request, caller: Caller, form: ScheduleForm) 
             work=work,
         )
     except StepUpRequired:
-        return see(confirm_first(f"{_ROOT}?{urlencode(fields)}"))
+        return see(sign_in_address(f"{_ROOT}?{urlencode(fields)}"))
     except Refusal as refusal:
         if refusal.kind not in SHOWN_ON_PAGE:
             raise
@@ -157,7 +157,7 @@ async def change_destination(request: Request, caller: Caller, form: Destination
             return await _show(request, caller, query, form=form, wanted=wanted)
         await _change(request, caller, form, wanted, now=now)
     except StepUpRequired:
-        return see(confirm_first(f"{_ROOT}?currency={form.currency}"))
+        return see(sign_in_address(f"{_ROOT}?currency={form.currency}"))
     except Refusal as refusal:
         if refusal.kind not in SHOWN_ON_PAGE:
             raise
@@ -244,8 +244,8 @@ async def _show(
         said=query.said,
         refused=None if refused is None else refused_words(request, caller, refused),
         may_change=frame.may(caller, permissions.CHANGE_PAYOUTS) and not shop.is_frozen,
-        proof=None if _is_proved(caller, now) else confirm_first(f"{_ROOT}?currency={code}"),
-        key=secrets.token_urlsafe(18),
+        proof=None if _is_proved(caller, now) else sign_in_address(f"{_ROOT}?currency={code}"),
+        key=form_key(),
     )
     if refused is not None:
         response.status_code = 409

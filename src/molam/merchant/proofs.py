@@ -1,4 +1,4 @@
-"""What pages of settings share: proving again who one is, and saying why nothing was done."""
+"""What pages with forms share: proving again who one is, and saying why nothing was done."""
 
 from __future__ import annotations
 

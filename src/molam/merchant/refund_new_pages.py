@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -16,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from molam.kernel.currency import currency
 from molam.kernel.money import AmountMalformed, Money
 from molam.kernel.refusals import Refusal
-from molam.merchant import frame, permissions, queries, refund_commands, refund_views
+from molam.merchant import frame, permissions, proofs, queries, refund_commands, refund_views
 from molam.merchant.refund_said import SHOWN_ON_PAGE, Said, prove, said_of
 from molam.payments.queries import TransactionAbsent
 from molam.payments.refunds import queries as refunds
@@ -164,7 +163,7 @@ async def _new(
         decides_via="remote" if state.settings.risk_aware_approvals_url else "engine",
         would_expire_at=found.found.now + timedelta(minutes=minutes),
         whole=_major(first.found.refundable, first.payment.currency),
-        key=secrets.token_urlsafe(16),
+        key=proofs.form_key(),
     )
 
 

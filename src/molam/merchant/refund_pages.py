@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.refusals import Refusal
-from molam.merchant import frame, permissions, queries, refund_commands, refund_views
+from molam.merchant import frame, permissions, proofs, queries, refund_commands, refund_views
 from molam.merchant.refund_commands import Deciding
 from molam.merchant.refund_said import SHOWN_ON_PAGE, Said, prove, said_of
 from molam.payments.banks.model import Wallet
@@ -139,7 +138,7 @@ async def _show(request: Request, caller: Caller, *, said: Said | None) -> Respo
         may_decide=is_waiting and may_act and asks_caller,
         may_cancel=is_waiting and may_act and row.created_by == caller.subject,
         may_tell=row.state == "needs_details" and may_act,
-        key=secrets.token_urlsafe(16),
+        key=proofs.form_key(),
     )
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from molam.kernel.refusals import Kind, Refusal
-from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S
-from molam.platform.auth.tokens import AAL2
+from molam.merchant import proofs
 from molam.platform.web import Caller, catalogue
 from molam.platform.web.templating import language_of
 
@@ -37,5 +34,4 @@ def said_of(request: Request, caller: Caller, refusal: Refusal) -> Said:
 
 def prove(following: str) -> Response:
     """Lead to a sign-in with the second factor, and back to where it is needed."""
-    asked = {"next": following, "acr_values": AAL2, "max_age": STEP_UP_MAX_AGE_S}
-    return RedirectResponse(f"/sign-in?{urlencode(asked)}", status_code=HTTPStatus.SEE_OTHER)
+    return proofs.see(proofs.sign_in_address(following))

@@ -11,6 +11,7 @@ from molam.kernel.clock import Instant
 from molam.kernel.refusals import Refusal
 from molam.merchant import permissions, webhook_commands
 from molam.merchant import webhook_screens as screens
+from molam.merchant.proofs import see
 from molam.merchant.webhook_forms import EndpointForm, ReplayForm
 from molam.platform.auth.step_up import StepUpRequired
 from molam.platform.web import Caller, CursorRefused, Routes
@@ -44,8 +45,8 @@ async def add(request: Request, caller: Caller, form: EndpointForm) -> Response:
         row, secret = await webhook_commands.add(
             state, caller, form.wanted(), now=state.clock.now()
         )
-    except StepUpRequired as refusal:
-        return screens.sign_in_again(refusal, _ROOT)
+    except StepUpRequired:
+        return screens.sign_in_again(_ROOT)
     except Refusal as refusal:
         return await screens.show_list(request, caller, refused=refusal, form=form)
     return await screens.show(request, caller, row.id, extra=screens.Extra(secret=secret))
@@ -71,7 +72,7 @@ async def replay_delivery(request: Request, caller: Caller) -> Response:
         await webhook_commands.replay(state, caller, id_, now=state.clock.now())
     except Refusal as refusal:
         return await screens.show_delivery(request, caller, refused=refusal)
-    return screens.see(f"{_ROOT}/deliveries/{id_}")
+    return see(f"{_ROOT}/deliveries/{id_}")
 
 
 @routes.get(
@@ -118,7 +119,7 @@ async def test(request: Request, caller: Caller) -> Response:
         delivery_id = await webhook_commands.test(state, caller, id_, now=state.clock.now())
     except Refusal as refusal:
         return await screens.show_refused(request, caller, id_, refusal)
-    return screens.see(f"{_ROOT}/{id_}?{urlencode({'tested': delivery_id})}#test")
+    return see(f"{_ROOT}/{id_}?{urlencode({'tested': delivery_id})}#test")
 
 
 @routes.post(
@@ -178,7 +179,7 @@ async def delete(request: Request, caller: Caller) -> Response:
         await webhook_commands.delete(state, caller, id_, now=state.clock.now())
     except Refusal as refusal:
         return await screens.show_refused(request, caller, id_, refusal)
-    return screens.see(f"{_ROOT}?said=deleted")
+    return see(f"{_ROOT}?said=deleted")
 
 
 @routes.post(
@@ -212,4 +213,4 @@ async def _switched(request: Request, caller: Caller, *, on: bool) -> Response:
 
 
 def _back(id_: str, said: screens.Said) -> Response:
-    return screens.see(f"{_ROOT}/{id_}?said={said}")
+    return see(f"{_ROOT}/{id_}?said={said}")

@@ -11,14 +11,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from molam.kernel.refusals import Kind, Refusal
-from molam.merchant import frame, queries
+from molam.merchant import frame, proofs, queries
 from molam.merchant.webhook_forms import EndpointForm
 from molam.merchant.webhook_snippets import SNIPPETS
-from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_step_up
-from molam.platform.auth.tokens import AAL2
+from molam.platform.auth.step_up import StepUpRequired
 from molam.platform.settings import Secret
 from molam.platform.web import Caller, catalogue
 from molam.platform.web.templating import language_of
@@ -187,7 +186,7 @@ async def show_refused(
 ) -> Response:
     """Show the page again with why nothing was done, or ask for a fresh proof of identity."""
     if isinstance(refusal, StepUpRequired):
-        return sign_in_again(refusal, f"{ROOT}/{id_}")
+        return sign_in_again(f"{ROOT}/{id_}")
     return await show(request, caller, id_, extra=Extra(refused=refusal, form=form))
 
 
@@ -209,23 +208,13 @@ def _with_status(response: Response, refusal: Refusal | None) -> Response:
 
 def _step_up(request: Request, caller: Caller, path: str) -> str | None:
     """Say where to confirm first who one is; None when that was done just now."""
-    try:
-        require_step_up(caller, now=request.app.state.clock.now())
-    except StepUpRequired:
-        return _sign_in_address(path, max_age=STEP_UP_MAX_AGE_S)
-    return None
+    return proofs.step_up_address(request, caller, _again(path))
 
 
-def sign_in_again(refusal: StepUpRequired, path: str) -> Response:
+def sign_in_again(path: str) -> Response:
     """Ask for a fresh proof of identity, and come back to *path*."""
-    return see(_sign_in_address(path, max_age=int(refusal.facts["max_age"])))
+    return proofs.see(proofs.sign_in_address(_again(path)))
 
 
-def _sign_in_address(path: str, *, max_age: int) -> str:
-    asked = {"next": f"{path}?said=confirm-again", "acr_values": AAL2, "max_age": max_age}
-    return "/sign-in?" + urlencode(asked)
-
-
-def see(address: str) -> Response:
-    """Lead on to a page, so that a reload repeats nothing."""
-    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)
+def _again(path: str) -> str:
+    return f"{path}?said=confirm-again"
