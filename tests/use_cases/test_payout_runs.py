@@ -429,7 +429,7 @@ async def test_a_run_takes_no_more_statements_for_many_than_for_one(
     for batch in ("a", "b"):
         for number in range(1 if batch == "a" else 10):
             merchant = f"merchant-{batch}{number}"
-            await pay.a_payee(db, id_=merchant, interval="daily", due=True)
+            await pay.a_payee(db, id_=merchant, interval="instant", due=True)
             await pay.an_entry(db, 1_000, merchant_id=merchant)
         counted = 0
         await run.run_due(db)
