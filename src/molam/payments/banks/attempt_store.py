@@ -295,3 +295,26 @@ TAKE_WATCHED = Query(
     row=DueRow,
     locks=Rank.BANK_ATTEMPT,
 )
+
+# Spread over a minute, so that a bank that has just come back is not run over.
+HASTEN = Query(
+    """
+    /* banks.hasten */
+    with silent as (
+        select id
+          from payments.bank_attempts
+         where bank_profile_id = :bank_profile_id
+           and state = 'unknown'
+           and next_inquiry_at > now() + make_interval(secs => :within_s)
+         order by id
+         limit :limit
+           for update skip locked
+    )
+    update payments.bank_attempts as a
+       set next_inquiry_at = now() + random() * make_interval(secs => :within_s)
+      from silent
+     where a.id = silent.id
+    """,
+    row=Nothing,
+    locks=Rank.BANK_ATTEMPT,
+)

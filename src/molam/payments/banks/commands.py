@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from typing import Literal
 from uuid import UUID
 
@@ -12,8 +13,9 @@ import structlog
 
 from molam.kernel.ids import uuid7
 from molam.kernel.refusals import Outage
-from molam.payments.banks import attempt_store, hearing, metrics, queries, store
+from molam.payments.banks import attempt_store, hearing, metrics, queries, signals, store
 from molam.payments.banks.hearing import Heard
+from molam.payments.banks.http import NotReached
 from molam.payments.banks.model import (
     LIVE,
     Destination,
@@ -33,8 +35,6 @@ SEND = "payments.send"
 
 _WAIT_FULL_S = 2.0
 _WAIT_UNUSABLE_S = 60.0
-_NO_ANSWER = "no-answer"
-_SURPRISING = "surprising-answer"
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -160,16 +160,22 @@ async def transmit(teller: Teller, db: Database, attempt_id: UUID) -> None:
     if bank is None:
         return  # Its secrets went missing meanwhile; the lease runs out and it is asked about.
     connector = teller.connectors[bank_row.connector]
+    began = time.perf_counter()
     try:
         with metrics.ANSWER_SECONDS.labels(bank.id).time():
             report = await connector.send(bank, order_of(attempt))
+    except NotReached:
+        # Nothing was sent, and it is asked about all the same: that costs one question.
+        report = Report("unknown", code=signals.NOT_REACHED)
     except Outage:
-        report = Report("unknown", code=_NO_ANSWER)
+        report = Report("unknown", code=signals.NO_ANSWER)
     except SurprisingAnswer as surprise:
-        report = Report("unknown", code=_SURPRISING, reason=str(surprise))
+        report = Report("unknown", code=signals.SURPRISING, reason=str(surprise))
+    latency_ms = round(1000 * (time.perf_counter() - began))
     metrics.ATTEMPTS.labels(bank.id, report.state).inc()
     async with db.transaction("banks.record_answer") as tx:
-        heard = Heard(report, "answer", await hearing.first_ask_s(tx, teller, attempt, report))
+        ask_in_s = await hearing.first_ask_s(tx, teller, attempt, report)
+        heard = Heard(report, "answer", ask_in_s, latency_ms=latency_ms)
         await hearing.record(tx, teller, attempt_id, heard)
     await note_health(teller, db, bank.id, answered=report.state != "unknown")
 

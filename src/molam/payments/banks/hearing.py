@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from molam.payments.banks import attempt_store, metrics, store
+from molam.kernel.clock import Instant
+from molam.payments.banks import attempt_store, metrics, signals, store
 from molam.payments.banks.model import (
     AMOUNT_DIFFERS,
     LIVE,
@@ -20,6 +21,7 @@ from molam.payments.banks.model import (
     Verdict,
     hear,
 )
+from molam.payments.banks.signals import By
 from molam.payments.banks.teller import Teller
 from molam.platform.db import Tx
 from molam.platform.jobs import enqueue
@@ -29,6 +31,7 @@ log = structlog.get_logger()
 INQUIRE = "payments.inquire"
 ASK_SOON_S = 5.0
 DAY_S = 86_400.0
+_MILLISECOND = timedelta(milliseconds=1)
 
 _REF_LENGTH_MAX = 128
 _CODE_LENGTH_MAX = 64
@@ -46,8 +49,12 @@ class Heard:
     """A report, by what way it came, and when to ask again if it ends nothing."""
 
     report: Report
-    by: Literal["answer", "callback", "polling", "statement"]
+    by: By
     ask_in_s: float = ASK_SOON_S
+    latency_ms: int | None = None
+    """How long an answer took."""
+    at: Instant | None = None
+    """When it happened, if it is told later."""
 
 
 async def record(tx: Tx, teller: Teller, attempt_id: UUID, heard: Heard) -> Verdict:
@@ -64,6 +71,8 @@ async def record(tx: Tx, teller: Teller, attempt_id: UUID, heard: Heard) -> Verd
     verdict = hear(State(row.state), outcome)
     if outcome.code == AMOUNT_DIFFERS or verdict.contradicts:
         await note_contradiction(tx, row, _contradiction(row, outcome))
+    if verdict.changes or heard.by == "answer":
+        await signals.note_heard(tx, row, outcome, _seen(teller, row, heard))
     if not verdict.changes:
         await tx.run(
             attempt_store.ADD_TOKENS,
@@ -74,6 +83,14 @@ async def record(tx: Tx, teller: Teller, attempt_id: UUID, heard: Heard) -> Verd
         return verdict
     await _change(tx, teller, row, outcome=outcome, new=verdict.state, heard=heard)
     return verdict
+
+
+def _seen(teller: Teller, row: attempt_store.AttemptRow, heard: Heard) -> signals.Seen:
+    now = teller.clock.now()
+    latency_ms = heard.latency_ms
+    if heard.by == "callback":
+        latency_ms = max(0, (now - row.sent_at) // _MILLISECOND)
+    return signals.Seen(heard.by, now, min(heard.at or now, now), latency_ms)
 
 
 async def _change(

@@ -19,6 +19,20 @@ CONNECTIONS_MAX = 400
 """More than all banks' `at_once_max` in a demo; a slow bank fills its own share only."""
 
 
+class NotReached(Outage):
+    """The request never left: the bank cannot have acted, and may not be to blame."""
+
+
+# By the time of anything else, something of the request may have arrived.
+_BEFORE_SENDING = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back. A body that was cut off is no answer to rely on."""
@@ -63,6 +77,7 @@ class BankHttp:
         Send a request and return the answer, whatever its status.
 
         Raises:
+            NotReached: nothing of it was sent.
             Outage: no whole answer in time. The bank may have acted all the same.
         """
         assert_no_transaction("a request to a bank")
@@ -80,6 +95,8 @@ class BankHttp:
                     return await _bounded(response)
                 finally:
                     await response.aclose()
+        except _BEFORE_SENDING as error:
+            raise NotReached(f"bank ({type(error).__name__})") from error
         except (OSError, TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise Outage(f"bank ({type(error).__name__})") from error
 

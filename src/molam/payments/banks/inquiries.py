@@ -4,27 +4,56 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
+
 from molam.kernel.refusals import Outage
-from molam.payments.banks import attempt_store, commands, hearing, metrics, store
+from molam.payments.banks import attempt_store, commands, hearing, metrics, signals, store
 from molam.payments.banks.connectors.interface import Bank, Connector
 from molam.payments.banks.hearing import Heard, Inquire
 from molam.payments.banks.model import LIVE, Report, State, SurprisingAnswer
+from molam.payments.banks.signals import Seen
 from molam.payments.banks.teller import Teller
 from molam.platform.db import Database, Query, Tx
 from molam.platform.jobs import enqueue, enqueue_all
 
+ASK_AGAIN = "payments.ask_again"
 DUE_MAX = 500
 _AGAIN_S = 300.0
 """A job that was lost on the way is made anew after this."""
 _WATCH_AGAIN_S = 21_600.0
 _ASKED_ABOUT = LIVE | {State.SETTLED}
 _QUIET_FACTOR = 10
+_HASTENED_S = 60.0
+_HASTENED_MAX = 5000
 _ENDED = frozenset({State.SETTLED, State.REJECTED, State.RETURNED})
 
 
 async def enqueue_inquiry(tx: Tx, attempt_id: UUID, *, delay_s: float = 0) -> None:
     """Let the bank be asked about an attempt after *tx* commits."""
     await enqueue(tx, hearing.INQUIRE, Inquire(str(attempt_id)), delay_s=delay_s)
+
+
+class AskAgain(msgspec.Struct, frozen=True):
+    """Arguments of the job `ASK_AGAIN`."""
+
+    bank_profile_id: str
+    version: int = 1
+
+
+async def enqueue_asking_again(tx: Tx, bank_profile_id: str) -> None:
+    """Let a bank that is back be asked about everything it was silent about."""
+    once = f"{ASK_AGAIN}/{bank_profile_id}"
+    await enqueue(tx, ASK_AGAIN, AskAgain(bank_profile_id), once=once)
+
+
+async def hasten(tx: Tx, bank_profile_id: str) -> int:
+    """Move inquiries about what a bank was silent about to the next minute; return how many."""
+    return await tx.run(
+        attempt_store.HASTEN,
+        bank_profile_id=bank_profile_id,
+        within_s=_HASTENED_S,
+        limit=_HASTENED_MAX,
+    )
 
 
 async def enqueue_due(db: Database) -> int:
@@ -56,12 +85,13 @@ async def inquire(teller: Teller, db: Database, attempt_id: UUID) -> None:
     bank_row = (await db.read(store.FIND_BANK, id=attempt.bank_profile_id))[0]
     bank, connector = teller.bank(bank_row), teller.connectors[bank_row.connector]
     if bank is None or not connector.can_ask:
-        await _postpone(db, attempt, hearing.DAY_S)
+        await _postpone(teller, db, attempt, ask_in_s=hearing.DAY_S)
         return
     try:
         report = await _asked(db, connector, bank, attempt)
-    except (Outage, SurprisingAnswer):
-        await _postpone(db, attempt, teller.patience.ask_in_s(attempt.inquiries))
+    except (Outage, SurprisingAnswer) as silence:
+        ask_in_s = teller.patience.ask_in_s(attempt.inquiries)
+        await _postpone(teller, db, attempt, ask_in_s=ask_in_s, silence=silence)
         await commands.note_health(teller, db, bank.id, answered=False)
         return
     await commands.note_health(teller, db, bank.id, answered=True)
@@ -162,6 +192,18 @@ async def _gave_up(tx: Tx, teller: Teller, attempt: attempt_store.AttemptRow) ->
     return found is not None and found.number == 1
 
 
-async def _postpone(db: Database, attempt: attempt_store.AttemptRow, ask_in_s: float) -> None:
+async def _postpone(
+    teller: Teller,
+    db: Database,
+    attempt: attempt_store.AttemptRow,
+    *,
+    ask_in_s: float,
+    silence: Outage | SurprisingAnswer | None = None,
+) -> None:
     async with db.transaction("banks.postpone_inquiry") as tx:
         await tx.run(attempt_store.POSTPONE_INQUIRY, id=attempt.id, ask_in_s=ask_in_s)
+        if silence is not None:
+            now = teller.clock.now()
+            await signals.note_silence(
+                tx, attempt, signals.code_of(silence), Seen("polling", now, now)
+            )

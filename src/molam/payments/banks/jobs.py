@@ -29,6 +29,11 @@ def handlers(teller: Teller) -> list[JobHandler]:
         asked = msgspec.json.decode(job.payload, type=hearing.Inquire)
         await inquiries.inquire(teller, job.db, UUID(asked.attempt_id))
 
+    async def ask_again(job: Job) -> None:
+        asked = msgspec.json.decode(job.payload, type=inquiries.AskAgain)
+        async with job.effect() as tx:
+            await inquiries.hasten(tx, asked.bank_profile_id)
+
     async def take(job: Job) -> None:
         asked = msgspec.json.decode(job.payload, type=callbacks.TakeCallback)
         await callbacks.take(teller, job.db, asked.callback_id)
@@ -36,6 +41,7 @@ def handlers(teller: Teller) -> list[JobHandler]:
     return [
         JobHandler(commands.SEND, send, at_once_max=AT_ONCE_MAX),
         JobHandler(hearing.INQUIRE, inquire, at_once_max=AT_ONCE_MAX),
+        JobHandler(inquiries.ASK_AGAIN, ask_again),
         JobHandler(callbacks.TAKE, take, attempts_max=20),
     ]
 

@@ -113,7 +113,7 @@ LIST_FILE_BANKS = Query(
 )
 
 # The narrowest range that begins highest decides; within it, the first bank that may
-# carry the currency now.
+# carry the currency now and whose gate nobody has closed.
 FIND_ROUTE = Query(
     """
     /* banks.find_route */
@@ -126,6 +126,10 @@ FIND_ROUTE = Query(
        and r.min_amount <= :amount and (r.max_amount is null or r.max_amount >= :amount)
        and b.enabled and b.status = 'active'
        and :currency = any(b.currency_codes) and :rail = any(b.rails)
+       and not exists (select from payments.bank_gates as g
+                        where g.bank_profile_id = b.id and g.rail = r.rail
+                          and g.currency = r.currency
+                          and (not g.is_open or g.held_until > now()))
      order by r.min_amount desc, step.place
      limit 1
     """,

@@ -20,11 +20,15 @@ class Patience:
     """Longer than any request to a bank may take: whoever still sends after it is dead."""
     resend_after_s: float = 60
     """A request that no answer came to may still be on its way for so long."""
-    sends_max: int = 5
+    sends_max: int = 3
     probe_s: float = 60
     failures_max: int = 5
-    asks_s: tuple[float, ...] = (10, 30, 60, 120, 300, 900, 3600)
-    """Between one inquiry and the next."""
+    asks_s: tuple[float, ...] = (25, 90, 480, 3000, 18_000)
+    """
+    Between one inquiry and the next: after the first, at 5 s, one within 2 minutes, 10
+    minutes, an hour and 6 hours. A bank that is unwell is not helped by more; once it is
+    believed to be well again, it is asked about everything (`inquiries.hasten`).
+    """
 
     watch_every_s: float = 21_600
     """Between inquiries about what has been paid and may still come back."""

@@ -355,7 +355,7 @@ WEIGH = Query(
 )
 
 # Each new payout gets the bank that the route in force gives it, and our account there.
-# One without a route keeps none, and is held when its time comes.
+# One without a route keeps none, and gets one when its time comes, or is held then.
 SET_BANKS = Query(
     """
     /* payouts.set_banks */
@@ -374,6 +374,10 @@ SET_BANKS = Query(
               join payments.bank_profiles b
                 on b.id = step.bank_id and b.enabled and b.status = 'active'
                and w.currency = any(b.currency_codes) and r.rail = any(b.rails)
+               and not exists (select from payments.bank_gates g
+                                where g.bank_profile_id = b.id and g.rail = r.rail
+                                  and g.currency = r.currency
+                                  and (not g.is_open or g.held_until > now()))
               left join payments.treasury_accounts a
                 on a.bank_profile_id = b.id and a.currency = w.currency
                and a.account_type = 'payout' and a.status = 'active'

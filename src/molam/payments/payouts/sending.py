@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 import structlog
 
 from molam.kernel.clock import Instant
+from molam.payments.banks import gates
 from molam.payments.banks import queries as banks
-from molam.payments.banks.commands import SEND, Send
+from molam.payments.banks.commands import SEND, NotNow, Send
 from molam.payments.banks.model import (
     BankAccount,
     Destination,
@@ -19,12 +20,14 @@ from molam.payments.banks.model import (
     Outcome,
     Wallet,
 )
-from molam.payments.payouts import metrics, model, settings_store, steps, store
+from molam.payments.payouts import metrics, model, sending_store, settings_store, steps, store
 from molam.payments.payouts.model import State
+from molam.payments.payouts.sending_store import ObstacleRow, WayRow
 from molam.payments.payouts.steps import Said
-from molam.payments.payouts.store import ObstacleRow, PayoutRow
+from molam.payments.payouts.store import PayoutRow
 from molam.platform.db import Database, Tx
 from molam.platform.jobs import enqueue_all
+from molam.platform.waking import enqueue_or_wake
 
 log = structlog.get_logger()
 
@@ -32,6 +35,9 @@ KIND = "payout"
 BATCH = 200
 ROUNDS_MAX = 50
 _US = "molam"
+_WAIT_REPOINTED_S = 0.1
+_WAIT_CLOSED_S = 20.0
+"""Until a payout whose bank's gate is closed is looked at again, if nobody leads it on."""
 
 
 class PayoutOwner:
@@ -48,22 +54,34 @@ class PayoutOwner:
         It is looked at again under its lock: it may have been cancelled, or its merchant
         frozen, since somebody thought that it was due. One that was sent before is sent
         again only if people asked for that, under the key it always had.
+
+        Raises:
+            NotNow: its bank's gate is closed, or it has just been led to another bank.
         """
+        chosen = await _choose(tx, object_id)
+        if chosen is None:
+            return None
+        # The gate before the payout, as everybody locks them; what was seen without a
+        # lock is then looked at again.
+        rail = banks.rail_of(destination_of(chosen.way))
+        may_pass = chosen.bank is None or await gates.share(
+            tx, chosen.bank, rail, chosen.way.currency
+        )
         row = await tx.one(store.LOCK_OURS, id=object_id)
-        if row is None:
+        if row is None or not _may_go(row):
             return None
-        again = row.state == State.IN_TRANSIT and row.retry_wanted
-        if row.state != State.PENDING and not again:
-            return None
+        if not chosen.still_holds(row):
+            raise NotNow(_WAIT_REPOINTED_S)
         reason, until, now = await obstacle_of(tx, row)
-        bank = row.bank_profile_id
+        bank = chosen.bank
         if reason is None and bank is None:
-            bank = await _bank_for(tx, row)
-            reason = None if bank is not None else "no_bank_route"
+            reason = "no_bank_route"
         if reason is not None:
-            if not again:
+            if row.state == State.PENDING:
                 await hold_back(tx, row, reason, until)
             return None
+        if not may_pass:
+            raise NotNow(_WAIT_CLOSED_S)
         assert bank is not None
         sent = replace(
             row,
@@ -73,7 +91,9 @@ class PayoutOwner:
             submitted_at=now,
             retry_wanted=False,
         )
-        detail = {"bank_profile_id": bank, "attempt": sent.attempts}
+        detail: dict[str, object] = {"bank_profile_id": bank, "attempt": sent.attempts}
+        if row.bank_profile_id not in {None, bank}:
+            detail["instead_of"] = row.bank_profile_id
         await steps.move(tx, row, sent, Said("sent", _US, detail))
         await steps.announce(tx, sent, version=row.version + 1, at=now)
         return instruction_of(sent)
@@ -116,7 +136,7 @@ def outward_key(payout_id: str) -> str:
     return f"payout-{payout_id}"
 
 
-def destination_of(row: PayoutRow) -> Destination:
+def destination_of(row: PayoutRow | WayRow) -> Destination:
     """Read where a payout goes, as it was when the payout was made."""
     found: Destination = msgspec.convert(row.destination, BankAccount | Wallet)
     return found
@@ -125,7 +145,7 @@ def destination_of(row: PayoutRow) -> Destination:
 async def obstacle_of(tx: Tx, row: PayoutRow) -> tuple[str | None, Instant | None, Instant]:
     """Say what keeps *row* from being sent, until when, and what time it is."""
     found = await tx.one(
-        store.FIND_OBSTACLE,
+        sending_store.FIND_OBSTACLE,
         merchant_id=row.merchant_id,
         id=row.id,
         currency=row.currency,
@@ -175,6 +195,15 @@ async def send_due(db: Database) -> int:
     return sent
 
 
+async def send_now(tx: Tx, payout_ids: Sequence[str]) -> int:
+    """
+    Let payouts that wait be looked at now and not later; return for how many nothing was queued.
+
+    For a job that knows they need wait no longer: their bank is another, or its gate is open.
+    """
+    return await enqueue_or_wake(tx, SEND, [Send(KIND, each) for each in payout_ids])
+
+
 async def _make_ready(tx: Tx, payout_id: str) -> bool:
     row = await tx.one(store.LOCK_OURS, id=payout_id)
     if row is None or row.state not in model.WAITING:
@@ -189,12 +218,37 @@ async def _make_ready(tx: Tx, payout_id: str) -> bool:
     return True
 
 
-async def _bank_for(tx: Tx, row: PayoutRow) -> str | None:
-    try:
-        route = await banks.route_for(tx, row.currency, destination_of(row), row.amount)
-    except NoRoute:
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The bank that a payout is to go through, and what that was decided by."""
+
+    bank: str | None
+    way: WayRow
+
+    def still_holds(self, row: PayoutRow) -> bool:
+        """Tell whether nobody has sent *row*, or led it elsewhere, since then."""
+        now = (row.bank_profile_id, row.attempts, row.destination)
+        return now == (self.way.bank_profile_id, self.way.attempts, self.way.destination)
+
+
+async def _choose(tx: Tx, payout_id: str) -> _Chosen | None:
+    """Look for the bank of a payout without locking it; None when nothing is to be sent."""
+    way = await tx.one(sending_store.FIND_WAY, id=payout_id)
+    if way is None or not _may_go(way):
         return None
-    return route.bank_profile_id
+    # A bank that never heard of it may be exchanged for another; one that did may not.
+    if way.attempts > 0 or way.bank_in_use:
+        return _Chosen(way.bank_profile_id, way)
+    try:
+        route = await banks.route_for(tx, way.currency, destination_of(way), way.amount)
+    except NoRoute:
+        return _Chosen(None, way)
+    return _Chosen(route.bank_profile_id, way)
+
+
+def _may_go(row: PayoutRow | WayRow) -> bool:
+    again = row.state == State.IN_TRANSIT and row.retry_wanted
+    return again or row.state == State.PENDING
 
 
 def _says_nothing(row: PayoutRow, outcome: Outcome) -> bool:

@@ -54,19 +54,6 @@ class PayoutRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ObstacleRow:
-    """What keeps a payout from being sent now; each is None or false when it does not."""
-
-    is_frozen: bool
-    paused_until: datetime | None
-    held: bool
-    hold_until: datetime | None
-    changed_until: datetime | None
-    refused_code: str | None
-    asked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class WaitingRow:
     merchant_id: str
     id: str
@@ -190,6 +177,13 @@ SET_STATE = Query(
                failure_code = :failure_code::text,
                failure_reason = :failure_reason::text,
                bank_profile_id = :bank_profile_id::text,
+               treasury_account_id = case
+                   when :bank_profile_id::text is not distinct from bank_profile_id
+                   then treasury_account_id
+                   else (select a.id from payments.treasury_accounts a
+                          where a.bank_profile_id = :bank_profile_id::text
+                            and a.currency = payouts.currency
+                            and a.account_type = 'payout' and a.status = 'active') end,
                retry_wanted = :retry_wanted,
                owns_entries = :owns_entries,
                reserves = :reserves,
@@ -331,27 +325,6 @@ REOWN_ENTRIES = Query(
     row=CountRow,
 )
 
-FIND_OBSTACLE = Query(
-    """
-    /* payouts.find_obstacle */
-    select m.status <> 'active' as is_frozen,
-           (select max(u.until) from payments.payout_pauses u
-             where u.merchant_id = m.id and u.ended_at is null and u.until > now()) as paused_until,
-           h.id is not null as held, h.until as hold_until,
-           case when d.destination = :destination::jsonb and d.hold_until > now()
-                then d.hold_until end as changed_until,
-           case when d.destination = :destination::jsonb then d.refused_code end as refused_code,
-           now() as asked_at
-      from tenancy.merchants m
-      left join payments.payout_holds h
-        on h.merchant_id = m.id and h.kind = 'payout' and h.transaction_id = :id
-       and h.status = 'active' and (h.until is null or h.until > now())
-      left join payments.payout_destinations d on d.merchant_id = m.id and d.currency = :currency
-     where m.id = :merchant_id
-    """,
-    row=ObstacleRow,
-)
-
 LIST_DUE = Query(
     """
     /* payouts.list_due */
@@ -376,7 +349,9 @@ LIST_DUE = Query(
                     select from payments.payout_destinations d
                      where d.merchant_id = p.merchant_id and d.currency = p.currency
                        and (d.refused_code is null or d.destination <> p.destination))
-               when 'no_bank_route' then updated_at < now() - interval '5 minutes'
+               when 'no_bank_route' then updated_at < now() - interval '5 minutes' or exists (
+                    select from payments.bank_profiles b
+                     where b.id = p.bank_profile_id and b.enabled and b.status = 'active')
                else held_until is null or held_until <= now() end)
      order by scheduled_for, id
      limit :limit

@@ -162,14 +162,14 @@ LIST_ITEMS = Query(
            and l.booked_on between :first::date and :last::date and l.state <> 'void'
     ),
     sides as (
-        select case when kind = 'payout' then 'payout:' || object_id else 'line:' || id end as item,
-               case when kind = 'payout' then amount - difference else amount - fee end as booked, 0::bigint as ours,
+        select case when kind in ('payout', 'transfer') then kind || ':' || object_id else 'line:' || id end as item,
+               case when kind in ('payout', 'transfer') then amount - difference else amount - fee end as booked, 0::bigint as ours,
                booked_on as since, state, coalesce(nullif(counterparty, ''), text) as what
           from lines
          union all
         select 'line:' || id, difference - fee, 0, booked_on, state, coalesce(nullif(counterparty, ''), text)
           from lines
-         where kind = 'payout' and difference - fee <> 0
+         where kind in ('payout', 'transfer') and difference - fee <> 0
          union all
         select case when cause like 'payout%' then 'payout:' || cause_id else cause_id end,
                0, case when source = :account then amount else -amount end,

@@ -65,6 +65,11 @@ class MatchRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LineIdRow:
+    line_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class UntoldRow:
     id: UUID
     attempt_id: UUID
@@ -196,6 +201,16 @@ FIND_PAYMENT = Query(
        and t.state = 'succeeded' and not t.imported
     """,
     row=ExpectationRow,
+)
+
+IS_LINE_OPEN = Query(
+    """
+    /* statements.is_line_open */
+    select id as line_id
+      from payments.statement_lines
+     where id = :line_id and state in ('posted', 'mismatched')
+    """,
+    row=LineIdRow,
 )
 
 IS_TAKEN = Query(

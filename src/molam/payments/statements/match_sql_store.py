@@ -30,7 +30,7 @@ CUSTOMER = {
 
 # Money that came in is taken from the bank's account, which stands for the world outside,
 # and given to whoever owed it to us; the other way round for money that went out. What
-# payouts move is posted by payouts.
+# payouts move is posted by payouts, and what we move between our own accounts by whoever did.
 POSTED = """
     posted as (
         select m.id, m.line_id, p.step, p.amount, p.counter, p.cause,
@@ -38,7 +38,7 @@ POSTED = """
           from made as m
           join payments.books as b on b.bank_profile_id = :bank_profile_id and b.currency = :currency
          cross join lateral (values
-               ('main', case when m.kind = 'payout' then 0 else m.amount - m.difference end,
+               ('main', case when m.kind in ('payout', 'transfer') then 0 else m.amount - m.difference end,
                 case m.kind when 'fee' then 'fees:bank:' || :bank_profile_id
                             when 'write_off' then 'suspense:bank:' || :bank_profile_id
                             else 'customers:wallet' end,

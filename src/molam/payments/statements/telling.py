@@ -23,6 +23,6 @@ def confirm_with(teller: Teller) -> Confirm:
             code=outcome.code,
             reason=outcome.reason,
         )
-        await hearing.record(tx, teller, attempt_id, Heard(report, by="statement"))
+        await hearing.record(tx, teller, attempt_id, Heard(report, by="statement", at=outcome.at))
 
     return confirm

@@ -17,10 +17,12 @@ class Rank(IntEnum):
     AGENT = 27
     STATEMENT = 29
     BANK_ROUTE = 30
+    MEMBER_HEALTH = 35
     PAYOUT = 40
     DISPUTE = 43
     PAYMENT = 45
     REFUND = 47
+    LIQUIDITY_POOL = 49
     LEDGER_ACCOUNT = 50
     KPI_HEAD = 60
     KPI_BUCKET = 70

@@ -21,7 +21,6 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from molam.kernel.currency import CURRENCIES, currency
 from molam.kernel.money import parse_major
@@ -37,6 +36,16 @@ from molam.simulator.banks.orders import (
     WaveOrder,
 )
 from molam.simulator.banks.temper import Temper, happens, mood
+from molam.simulator.banks.trouble import (
+    BOOKED_ALL_THE_SAME,
+    Cut,
+    Refused,
+    Silent,
+    fail,
+    gone,
+    refused,
+    silent,
+)
 
 log = structlog.get_logger()
 
@@ -51,22 +60,6 @@ _BANKS_MAX = 500
 _HUGE = b"[" * 400_000
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
-
-
-class Cut(Response):
-    """An answer that begins and never ends: the server closes the connection on it."""
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = [(b"content-length", b"512"), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"', "more_body": True})
-
-
-class Refused(Exception):
-    def __init__(self, status: int, body: dict[str, object]) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
 
 
 class SimulatedBanks:
@@ -96,8 +89,10 @@ class SimulatedBanks:
                 Route("/{bank}/cashin", self.orange_order, methods=["POST"]),
                 Route("/{bank}/transactionstatus", self.orange_inquiry, methods=["POST"]),
                 Route("/{bank}/statements", self.statement, methods=["GET"]),
+                Route("/{bank}/health", self.http_health, methods=["GET"]),
+                Route("/{bank}/v1/balance", self.wave_balance, methods=["GET"]),
             ],
-            exception_handlers={Refused: _refused, ClientDisconnect: _gone},
+            exception_handlers={Refused: refused, Silent: silent, ClientDisconnect: gone},
         )
 
     @contextlib.asynccontextmanager
@@ -126,7 +121,7 @@ class SimulatedBanks:
         return _json(self._tempers.get(bank, Temper()))
 
     async def http_order(self, request: Request) -> Response:
-        bank = self._admitted(request)
+        bank = self._known(request)
         asked = await _body(request, HttpOrder)
         given = asked.beneficiary
         order = self._order(
@@ -145,7 +140,7 @@ class SimulatedBanks:
         return await self._carry_out(order, retry_rejected=True)
 
     async def wave_order(self, request: Request) -> Response:
-        bank = self._admitted(request)
+        bank = self._known(request)
         asked = await _body(request, WaveOrder)
         order = self._order(
             bank,
@@ -164,7 +159,7 @@ class SimulatedBanks:
         return await self._carry_out(order, retry_rejected=False)
 
     async def orange_order(self, request: Request) -> Response:
-        bank = self._admitted(request)
+        bank = self._known(request)
         asked = await _body(request, OrangeOrder)
         order = self._order(
             bank, "orange_money", key=asked.order_id, amount=asked.amount, code=asked.currency
@@ -200,6 +195,21 @@ class SimulatedBanks:
             unknown = {"code": 404, "message": "unknown order_id", "order_id": asked.order_id}
             raise Refused(404, dict(unknown))
         return _json(dialects.say_orange(found, found.status(time.time())))
+
+    async def http_health(self, request: Request) -> Response:
+        await self._probed(request)
+        return _json({"status": "up"})
+
+    async def wave_balance(self, request: Request) -> Response:
+        await self._probed(request)
+        return _json({"amount": "1000000", "currency": "XOF"})
+
+    async def _probed(self, request: Request) -> None:
+        """Be as slow as to orders, and as silent."""
+        temper = self._tempers.get(self._admitted(request), Temper())
+        await asyncio.sleep(temper.latency_s)
+        if temper.die != "never" and happens(temper.die_rate):
+            raise Silent
 
     async def shown(self, request: Request) -> Response:
         """List what was booked last, for people who look over the bank's shoulder."""
@@ -244,8 +254,15 @@ class SimulatedBanks:
         )
 
     def _admitted(self, request: Request) -> str:
+        bank = self._known(request)
+        if happens(self._tempers.get(bank, Temper()).fail_rate):
+            fail()
+        return bank
+
+    def _known(self, request: Request) -> str:
         bank: str = request.path_params["bank"]
-        if self._tempers.get(bank, Temper()).maintenance:
+        temper = self._tempers.get(bank, Temper())
+        if temper.maintenance:
             raise Refused(503, {"code": "maintenance"})
         secret = self._secrets.of(bank)
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -269,8 +286,11 @@ class SimulatedBanks:
         exponent = currency(draft.currency).exponent
         temper = mood(temper, draft.amount // 10**exponent)
         dies = temper.die != "never" and happens(temper.die_rate)
+        fails = happens(temper.fail_rate)
         if dies and temper.die == "before":
             return Cut()
+        if fails and not happens(BOOKED_ALL_THE_SAME):
+            fail()
         rejected = happens(temper.reject_rate)
         wanted = draft.transfer(temper, time.time(), rejected=rejected)
         booked, is_new = self.books.book(wanted, retry_rejected=retry_rejected)
@@ -279,7 +299,7 @@ class SimulatedBanks:
         if is_new:
             self._plan_callbacks(booked, temper)
         await asyncio.sleep(temper.latency_s)
-        if dies:
+        if dies or fails:
             return Cut()
         return self._answer(booked, temper)
 
@@ -372,13 +392,3 @@ async def _body(request: Request, into: type[StructT]) -> StructT:
 
 def _json(content: object, status: int = HTTPStatus.OK) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
-
-
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return _json(error.body, error.status)
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    """Whoever asked has hung up before saying what."""
-    return Response(status_code=HTTPStatus.BAD_REQUEST)

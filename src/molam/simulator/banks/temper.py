@@ -25,6 +25,8 @@ class Temper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Waited after booking and before answering."""
     reject_rate: _Share = 0.0
     reject_code: Annotated[str, Meta(min_length=1, max_length=64)] = "limit-exceeded"
+    fail_rate: _Share = 0.0
+    """Of all requests: refused by 503 or not answered, and some orders booked all the same."""
     die: Die = "never"
     """Close the connection instead of answering: before booking, or after."""
     die_rate: _Share = 1.0

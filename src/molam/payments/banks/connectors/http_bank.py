@@ -28,6 +28,7 @@ NEVER_SEEN = "transfer-unknown"
 
 _Short = Annotated[str, Meta(min_length=1, max_length=128)]
 _Long = Annotated[str, Meta(max_length=300)]
+_OK = 200
 _CREATED = frozenset({200, 201, 202})
 _REFUSED = 422
 _ABSENT = 404
@@ -52,6 +53,10 @@ class Absent(msgspec.Struct, frozen=True):
     key: Annotated[str, Meta(max_length=70)]
 
 
+class Health(msgspec.Struct, frozen=True):
+    status: Annotated[str, Meta(max_length=32)]
+
+
 class Event(msgspec.Struct, frozen=True):
     event_id: _Short
     transfer: Transfer
@@ -60,6 +65,7 @@ class Event(msgspec.Struct, frozen=True):
 class HttpBank:
     kind = "http_bank"
     can_ask = True
+    can_probe = True
     calls_back = True
     watches_s = 0.0
 
@@ -104,6 +110,11 @@ class HttpBank:
         if answer.status == _ABSENT and _says_never(answer, order):
             return None
         raise SurprisingAnswer(f"the bank answered {answer.status}")
+
+    async def probe(self, bank: Bank) -> None:
+        answer = await self._http.request("GET", f"{bank.url}/health", headers=_authorization(bank))
+        if answer.status != _OK or read(answer, Health).status != "up":
+            raise SurprisingAnswer(f"the bank answered {answer.status}")
 
     def check_callback(
         self, bank: Bank, headers: Mapping[str, str], body: bytes, now: Instant

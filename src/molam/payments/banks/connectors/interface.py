@@ -54,6 +54,11 @@ class Connector(Protocol):
         ...
 
     @property
+    def can_probe(self) -> bool:
+        """Whether it can be asked if it is there without asking it for anything."""
+        ...
+
+    @property
     def calls_back(self) -> bool:
         """Whether the bank is expected to speak first, so that silence is worth counting."""
         ...
@@ -84,6 +89,16 @@ class Connector(Protocol):
         Raises:
             Outage: no answer.
             SurprisingAnswer: an answer that means nothing.
+        """
+        ...
+
+    async def probe(self, bank: Bank) -> None:
+        """
+        Ask whether the bank is there and knows us. Nothing moves.
+
+        Raises:
+            Outage: no answer.
+            SurprisingAnswer: an answer, but not that of a bank that is well.
         """
         ...
 

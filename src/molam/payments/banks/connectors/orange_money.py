@@ -27,6 +27,7 @@ _CREATED = frozenset({200, 201})
 _TAKEN = 403
 _ABSENT = 404
 NEVER_SEEN = "unknown order_id"
+PROBE_ORDER = "probe-0"
 _STATES: Mapping[str, OutcomeState] = {
     "INITIATED": "accepted",
     "PENDING": "accepted",
@@ -76,6 +77,7 @@ class Notification(msgspec.Struct, frozen=True):
 class OrangeMoney:
     kind = "orange_money"
     can_ask = True
+    can_probe = True
     calls_back = True
     watches_s = 3 * 86_400.0
 
@@ -128,6 +130,13 @@ class OrangeMoney:
             if refused.message == NEVER_SEEN and refused.order_id == order.wire_key:
                 return None
         raise SurprisingAnswer(f"Orange Money answered {answer.status}")
+
+    async def probe(self, bank: Bank) -> None:
+        """Ask about an order that was never given: a bank that is well says that it knows none."""
+        body = {"order_id": PROBE_ORDER, "amount": "1", "pay_token": ""}
+        answer = await self._post(bank, "/transactionstatus", body)
+        if answer.status != _ABSENT or read(answer, Refused).message != NEVER_SEEN:
+            raise SurprisingAnswer(f"Orange Money answered {answer.status}")
 
     def check_callback(
         self, bank: Bank, headers: Mapping[str, str], body: bytes, now: Instant

@@ -26,6 +26,7 @@ class Pain001:
 
     kind = "pain001"
     can_ask = False
+    can_probe = False
     calls_back = False
     watches_s = 0.0
 
@@ -46,6 +47,10 @@ class Pain001:
 
     async def inquire(self, bank: Bank, order: Order) -> Report | None:
         del bank, order
+        raise SurprisingAnswer("a bank that takes files is not asked")
+
+    async def probe(self, bank: Bank) -> None:
+        del bank
         raise SurprisingAnswer("a bank that takes files is not asked")
 
     def check_callback(

@@ -58,6 +58,11 @@ class Found(msgspec.Struct, frozen=True):
     result: Annotated[list[Payout], Meta(max_length=50)]
 
 
+class Balance(msgspec.Struct, frozen=True):
+    amount: Annotated[str, Meta(max_length=24)]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+
+
 class Event(msgspec.Struct, frozen=True):
     id: _Short
     type: Annotated[str, Meta(max_length=64)]
@@ -67,6 +72,7 @@ class Event(msgspec.Struct, frozen=True):
 class Wave:
     kind = "wave"
     can_ask = True
+    can_probe = True
     calls_back = True
     watches_s = 3 * 86_400.0
 
@@ -116,6 +122,14 @@ class Wave:
         if not found:
             return None
         return _report(_about(found[0], order))
+
+    async def probe(self, bank: Bank) -> None:
+        answer = await self._http.request(
+            "GET", f"{bank.url}/v1/balance", headers=_authorization(bank)
+        )
+        if answer.status not in _CREATED:
+            raise SurprisingAnswer(f"Wave answered {answer.status}")
+        read(answer, Balance)
 
     def check_callback(
         self, bank: Bank, headers: Mapping[str, str], body: bytes, now: Instant

@@ -1,0 +1,1 @@
+"""The failover mesh: banks that fail are found out, and payouts are led to those that do not."""
