@@ -31,6 +31,19 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: Instant
 
 
+class OwnTransfer(msgspec.Struct, frozen=True, kw_only=True):
+    """A movement of money that is nobody's but the platform's, such as between its banks."""
+
+    id: UUID
+    source: str
+    target: str
+    amount: int
+    currency: str
+    cause: str
+    cause_id: str
+    occurred_at: Instant
+
+
 def available(merchant_id: str) -> str:
     """Name the account a merchant is paid from."""
     return f"merchant:{merchant_id}:available"
@@ -51,7 +64,7 @@ def at_bank(bank_profile_id: str) -> str:
     return f"banks:{bank_profile_id}"
 
 
-async def post(tx: Tx, transfers: Sequence[Transfer]) -> int:
+async def post(tx: Tx, transfers: Sequence[Transfer | OwnTransfer]) -> int:
     """
     Move money between accounts, each transfer once per id; return how many moved.
 

@@ -22,7 +22,15 @@ async def balances_of(tx: Tx, *, merchant_id: str) -> list[store.BalanceRow]:
 
 async def rates_on(db: Database, on: date) -> model.Rates:
     """Read the rates in force on a day."""
-    rows = await db.read(store.LIST_RATES, on=on)
+    return _rates(await db.read(store.LIST_RATES, on=on))
+
+
+async def rates_in(tx: Tx, on: date) -> model.Rates:
+    """Read the rates in force on a day, as part of the caller's transaction."""
+    return _rates(await tx.all(store.LIST_RATES, on=on))
+
+
+def _rates(rows: Sequence[store.RateRow]) -> model.Rates:
     return model.Rates.of(
         (
             row.base_currency,

@@ -79,6 +79,38 @@ async def run_child(
         raise ChildFailed(f"{module} ended with {status}: {said}")
 
 
+async def ask_child(module: str, order: bytes, *, timeout_s: float) -> bytes:
+    """
+    Run ``python -m module`` with *order* on its input, and return what it wrote.
+
+    It dies with this process's wish to wait, as in `run_child`.
+
+    Raises:
+        ChildFailed: it ended badly, or was killed for the memory it wanted.
+        TimeoutError: it was not done in time.
+    """
+    environ = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", module),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environ,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            answer, errors = await process.communicate(order)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        said = errors[-_TAIL_BYTES:].decode(errors="replace")
+        raise ChildFailed(f"{module} ended with {process.returncode}: {said}")
+    return answer
+
+
 def limit_memory(bytes_max: int) -> None:
     """Let this process ask for no more than *bytes_max* of addresses."""
     resource.setrlimit(resource.RLIMIT_AS, (bytes_max, bytes_max))

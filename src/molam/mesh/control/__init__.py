@@ -1,0 +1,1 @@
+"""Deciding, applying and rolling back routes, and what became of the money."""

@@ -1,0 +1,238 @@
+"""Puts together what the controller decides by: one scope of one region, as it is now."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from molam.mesh.control import hysteresis, world_store
+from molam.mesh.control.hysteresis import Limits, Place
+from molam.mesh.control.judging import (
+    HEALTHY_BELOW,
+    Bank,
+    Shift,
+    World,
+    limits_of,
+    surely_better,
+)
+from molam.mesh.members import policies, queries, switches
+from molam.mesh.members.model import MemberRow
+from molam.mesh.members.policies import Policy
+from molam.mesh.runtime import Mesh
+from molam.mesh.signals import queries as signals
+from molam.mesh.signals.model import HealthRow
+from molam.payments.banks import gates
+from molam.platform.db import Tx
+from molam.sira import health_filter
+from molam.sira.health import confidence_of_move
+
+_HOUR_S = 3600.0
+_WORSE_BY = 0.03
+"""What a shift must not cost its target: three points more failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one decision is about."""
+
+    region_id: str
+    currency: str
+    rail: str
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return {"region": self.region_id, "currency": self.currency, "rail": self.rail}
+
+    @property
+    def lane(self) -> dict[str, str]:
+        return {"currency": self.currency, "rail": self.rail}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    members: Sequence[MemberRow]
+    health: dict[str, HealthRow]
+    places: dict[str, world_store.PlaceRow]
+    waiting: dict[str | None, int]
+    first: frozenset[str]
+    closed: frozenset[str]
+
+
+async def look(tx: Tx, mesh: Mesh, scope: Scope) -> tuple[World, Policy]:
+    """Read everything that `judging.judge` needs, and write down where banks stand now."""
+    policy = await policies.effective(tx, scope.region_id, mesh)
+    members = await queries.eligible(tx, region_id=scope.region_id, **scope.lane)
+    ids = [each.bank_profile_id for each in members]
+    stopped = await switches.engaged(tx, scope.region_id, policy_id=policy.id)
+    health = {
+        row.bank_profile_id: row for row in await signals.health_of(tx, bank_ids=ids, **scope.lane)
+    }
+    places = {
+        row.bank_profile_id: row
+        for row in await tx.all(world_store.LIST_PLACES, banks=ids, **scope.lane)
+    }
+    at = next((row.read_at for row in places.values()), mesh.clock.now())
+    closed = frozenset(
+        row.bank_profile_id
+        for row in await gates.gates_of(tx, ids, **scope.lane)
+        if not row.is_open
+    )
+    rows = await tx.all(world_store.LIST_WAITING, **scope.columns, min_amount=0, max_amount=None)
+    seen = _Seen(
+        members,
+        health,
+        places,
+        {row.bank_profile_id: row.value for row in rows},
+        await _first(tx, scope, members, closed),
+        closed,
+    )
+    limits = limits_of(policy.rules)
+    banks = _watched(seen, at, limits, policy)
+    await _write_places(tx, scope, banks)
+    world = await _world(tx, scope, policy, banks=tuple(banks), at=at)
+    return replace(world, stopped=None if stopped is None else stopped.scope), policy
+
+
+async def _first(
+    tx: Tx, scope: Scope, members: Sequence[MemberRow], closed: frozenset[str]
+) -> frozenset[str]:
+    """Name the banks that a payout made now would be given to, one for each range."""
+    usable = {each.bank_profile_id for each in members} - closed
+    found = set()
+    for route in await tx.all(world_store.LIST_ROUTES, **scope.lane):
+        found.add(next((each for each in route.bank_profile_ids if each in usable), ""))
+    return frozenset(found - {""})
+
+
+def _watched(seen: _Seen, at: datetime, limits: Limits, policy: Policy) -> list[Bank]:
+    banks = [_bank(member, seen, at, limits) for member in seen.members]
+    watched = []
+    for bank in banks:
+        strikes = bank.strikes + 1 if surely_better(bank, banks, policy.rules) else 0
+        since = bank.degraded_since
+        if bank.p_down < HEALTHY_BELOW:
+            since = None
+        elif since is None:
+            since = at.timestamp()
+        watched.append(replace(bank, strikes=min(strikes, 100), degraded_since=since))
+    return watched
+
+
+def _bank(member: MemberRow, seen: _Seen, at: datetime, limits: Limits) -> Bank:
+    id_ = member.bank_profile_id
+    row, place = seen.health.get(id_), seen.places.get(id_)
+    known = Place() if row is None else _place(row, place)
+    p_down = 0.0 if row is None else _p_down(row, at)
+    belief = None if row is None else health_filter.advance(row.belief, at.timestamp())
+    others = [other for key, other in seen.health.items() if key != id_]
+    return Bank(
+        id=id_,
+        p_down=p_down,
+        place=hysteresis.watched(known, p_down, at.timestamp(), limits),
+        failure=0.01 if belief is None else health_filter.expected_failure(belief, _HOUR_S),
+        baseline=0.01 if belief is None else health_filter.baseline(belief),
+        prefer_order=member.prefer_order,
+        probes_ok=0 if row is None else row.probes_ok_in_row,
+        strikes=0 if row is None else row.strikes,
+        degraded_since=_unix(None if place is None else place.degraded_since),
+        domains=frozenset(member.failure_domains),
+        is_open=id_ not in seen.closed,
+        is_first=id_ in seen.first,
+        waiting=seen.waiting.get(id_, 0),
+        capacity=member.capabilities.daily_limit("") or 0,
+        left_by_hand=place is not None and place.left_by_hand,
+        better={
+            other.bank_profile_id: confidence_of_move(
+                belief, health_filter.advance(other.belief, at.timestamp())
+            )
+            for other in others
+            if belief is not None
+        },
+    )
+
+
+def _p_down(row: HealthRow, at: datetime) -> float:
+    """Return what is believed now: silence lets a belief return to what is usual."""
+    heard = health_filter.p_down(health_filter.advance(row.belief, at.timestamp()))
+    return max(heard, row.p_down) if row.is_announced_down else heard
+
+
+def _place(row: HealthRow, place: world_store.PlaceRow | None) -> Place:
+    return Place(
+        mode="left" if row.mode == "left" else "serving",
+        left_at=_unix(row.left_at),
+        better_since=_unix(row.better_since),
+        penalty=row.penalty,
+        penalty_at=row.penalty_at.timestamp(),
+        suppressed_since=_unix(None if place is None else place.suppressed_since),
+    )
+
+
+async def _write_places(tx: Tx, scope: Scope, banks: Sequence[Bank]) -> None:
+    await tx.run(
+        world_store.SET_PLACES,
+        banks=[each.id for each in banks],
+        degraded=[_instant(each.degraded_since) for each in banks],
+        better=[_instant(each.place.better_since) for each in banks],
+        suppressed=[_instant(each.place.suppressed_since) for each in banks],
+        strikes=[each.strikes for each in banks],
+        **scope.lane,
+    )
+
+
+async def _world(
+    tx: Tx, scope: Scope, policy: Policy, *, banks: tuple[Bank, ...], at: datetime
+) -> World:
+    history = await tx.one(world_store.FIND_HISTORY, **scope.columns)
+    assert history is not None
+    asked = await tx.all(world_store.LIST_ASKED, **scope.columns)
+    return World(
+        at=at.timestamp(),
+        rules=policy.rules,
+        banks=banks,
+        may_act_alone=policy.may_act_alone,
+        is_enforced=secrets.randbelow(100) < policy.rules.enforcing_pct,
+        last_apply_at=_unix(history.last_apply_at),
+        last_reorder_at=_unix(history.last_reorder_at),
+        applies_last_hour=history.applies_last_hour,
+        asked=frozenset(
+            (each.from_bank_id if each.kind == "failover" else None, each.kind) for each in asked
+        ),
+        shift=await _shift(tx, scope, banks),
+    )
+
+
+async def _shift(tx: Tx, scope: Scope, banks: Sequence[Bank]) -> Shift | None:
+    row = await tx.one(world_store.FIND_SHIFT, **scope.columns)
+    if row is None or row.to_bank_id is None:
+        return None
+    usual = next((each.baseline for each in banks if each.id == row.to_bank_id), 0.01)
+    return Shift(
+        proposal_id=row.proposal_id,
+        from_bank_id=row.from_bank_id,
+        to_bank_id=row.to_bank_id,
+        share=row.share,
+        is_due=row.is_due,
+        outcomes=row.outcomes,
+        failures=row.failures,
+        log_ratio=log_ratio(row.outcomes, row.failures, usual),
+    )
+
+
+def log_ratio(outcomes: int, failures: int, usual: float) -> float:
+    """Weigh that a bank fails three points more often than *usual* against that it does not."""
+    usual = min(max(usual, 1e-4), 0.9)
+    worse = min(usual + _WORSE_BY, 0.99)
+    oks = max(outcomes - failures, 0)
+    return failures * math.log(worse / usual) + oks * math.log((1 - worse) / (1 - usual))
+
+
+def _unix(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
+def _instant(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)

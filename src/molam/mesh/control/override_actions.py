@@ -1,0 +1,253 @@
+"""Leading payouts where people say: a route that overrides the one in force."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import structlog
+from msgspec import Meta
+
+from molam.approvals.model import Actor as Person
+from molam.kernel.money import MINOR_MAX
+from molam.kernel.refusals import Kind, Refusal
+from molam.mesh.control import proposal_store
+from molam.mesh.control.apply import apply_route
+from molam.mesh.control.model import Actor
+from molam.mesh.members import queries, regions, trail
+from molam.mesh.members.model import MemberRow
+from molam.mesh.members.trail import By
+from molam.mesh.routing import commands as routing
+from molam.mesh.routing.model import Wanted
+from molam.mesh.runtime import Mesh
+from molam.payments.banks.queries import get_bank
+from molam.platform.actions import (
+    ActionType,
+    Change,
+    Execution,
+    Outcome,
+    ParamsRefused,
+    Plan,
+    PreconditionChanged,
+    Target,
+)
+from molam.platform.db import Tx
+from molam.platform.jobs import Job, JobHandler, enqueue
+from molam.tenancy.freeze_actions import check_id
+
+OVERRIDE = "ROUTE_PAYOUT_OVERRIDE"
+OVERRIDE_JOB = "mesh.override"
+
+Id = Annotated[str, Meta(min_length=1, max_length=255)]
+_Amount = Annotated[int, Meta(ge=0, le=MINOR_MAX)]
+
+log = structlog.get_logger()
+
+# Note [An override is a route]
+#
+# What people override goes the same way as what SIRA proposes: it is scored, signed,
+# simulated and applied with every check but that of its cost. So it has a simulation,
+# reconciliations and a way back as any other route has, and the kill switch stops it.
+
+
+class NotAMember(Refusal):
+    code = "bank-not-eligible"
+    kind = Kind.BROKEN_RULE
+    title = "Payouts cannot be led to this bank"
+
+
+class RoutePayoutOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    *bank_profile_id* comes first, then *then_banks*; amounts are minor units, both included.
+
+    Region, currency and rail are filled in from the bank where they are left out.
+    """
+
+    bank_profile_id: Id
+    mesh_region_id: Id
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+    rail: Annotated[str, Meta(pattern=r"^(bank|wallet:[a-z0-9_]{2,32})\Z")] = "bank"
+    min_amount: _Amount = 0
+    max_amount: _Amount | None = None
+    then_banks: Annotated[tuple[Id, ...], Meta(max_length=5)] = ()
+    reason: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+
+    def __post_init__(self) -> None:
+        check_id("bank_profile_id", self.bank_profile_id)
+        if self.max_amount is not None and self.max_amount < self.min_amount:
+            raise ValueError("max_amount is at least min_amount")
+
+
+class Override(msgspec.Struct, frozen=True):
+    """Arguments of the job `OVERRIDE_JOB`."""
+
+    action_id: str
+    key: str
+    by: str
+    params: RoutePayoutOverride
+    version: int = 1
+
+
+async def _complete(tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:
+    """Say in which region, currency and rail: those of the bank's membership."""
+    bank_id = raw.get("bank_profile_id")
+    if not isinstance(bank_id, str):
+        return raw
+    bank = await get_bank(tx, bank_id[:256])
+    filled = {"currency": bank.currency_codes[0], "rail": bank.rails[0], **raw}
+    asked = filled.get("mesh_region_id")
+    if asked is None:
+        places = [
+            row.mesh_region_id
+            for row in await queries.members_of(tx, status="active", limit=queries.MEMBERS_MAX)
+            if row.bank_profile_id == bank_id
+        ]
+        if len(places) != 1:
+            raise ParamsRefused(
+                "Say mesh_region_id: the bank is a member of no region, or several."
+            )
+        asked = places[0]
+    elif isinstance(asked, str):
+        found = await regions.find(tx, asked)
+        asked = asked if found is None else found.id
+    return {**filled, "mesh_region_id": asked}
+
+
+async def _plan(tx: Tx, params: RoutePayoutOverride) -> Plan:
+    sequence = await _sequence(tx, params)
+    region = await regions.get(tx, params.mesh_region_id)
+    return Plan(
+        target_name=f"{region.name}: {params.currency} {params.rail}",
+        changes=(
+            Change("mesh_route", None, ", ".join(each.bank_name for each in sequence)),
+            Change("min_amount", None, {"currency": params.currency, "minor": params.min_amount}),
+            Change("max_amount", None, _bound(params)),
+        ),
+        reversible=True,
+        expect={"banks": [each.bank_profile_id for each in sequence]},
+        effects=("payouts_rerouted", "route_stays_until_replaced"),
+        country=sequence[0].country,
+    )
+
+
+async def let_override(tx: Tx, execution: Execution[RoutePayoutOverride]) -> Outcome:
+    """Let the override be carried out next, by whoever may sign routes."""
+    params = execution.params
+    try:
+        await _sequence(tx, params)
+    except Refusal as refusal:
+        raise PreconditionChanged(refusal.detail) from refusal
+    asked = Override(execution.action_id, execution.key, execution.executed_by, params)
+    await enqueue(tx, OVERRIDE_JOB, asked, once=f"{OVERRIDE_JOB}/{execution.key}")
+    return Outcome(
+        {"override": True, "bank_profile_id": params.bank_profile_id},
+        (Change("mesh_route", None, params.bank_profile_id),),
+    )
+
+
+async def _sequence(tx: Tx, params: RoutePayoutOverride) -> list[MemberRow]:
+    """
+    Raises:
+        NotAMember: one of the banks may not carry these payouts.
+    """
+    able = {
+        row.bank_profile_id: row
+        for row in await queries.eligible(
+            tx, region_id=params.mesh_region_id, currency=params.currency, rail=params.rail
+        )
+    }
+    wanted = dict.fromkeys((params.bank_profile_id, *params.then_banks))
+    for bank in wanted:
+        if bank not in able:
+            raise NotAMember(
+                f"{bank} is no active member there that carries {params.currency} by"
+                f" {params.rail}.",
+                bank_profile_id=bank,
+            )
+    return [able[bank] for bank in wanted]
+
+
+async def override(tx: Tx, mesh: Mesh, asked: Override) -> str:
+    """
+    Propose, sign and apply what people decided; return the proposal's id.
+
+    Raises:
+        NoRoute, Stopped, PolicyMoved, NobodyTakes: nothing has happened.
+    """
+    params = asked.params
+    row = await routing.propose(
+        tx,
+        mesh,
+        Wanted(
+            mesh_region_id=params.mesh_region_id,
+            currency=params.currency,
+            rail=params.rail,
+            min_amount=params.min_amount,
+            max_amount=params.max_amount,
+            reason=params.reason or f"Override decided by action {asked.action_id}",
+            kind="override",
+            created_by=asked.by,
+            first=(params.bank_profile_id, *params.then_banks),
+        ),
+    )
+    await routing.simulate(tx, mesh, row.id)
+    await tx.run(proposal_store.SET_APPROVED, id=row.id, by=asked.by)
+    await apply_route(tx, mesh, row.id, actor=Actor("user", asked.by), key=asked.key)
+    return row.id
+
+
+def handlers(mesh: Mesh) -> list[JobHandler]:
+    """List what an approved override asks for."""
+
+    async def carry_out(job: Job) -> None:
+        asked = msgspec.json.decode(job.payload, type=Override)
+        try:
+            async with job.effect() as tx:
+                proposal_id = await override(tx, mesh, asked)
+        except Refusal as refusal:
+            log.warning("mesh.override.refused", action=asked.action_id, code=refusal.code)
+            await _tell_refused(job, mesh, asked, refusal)
+            raise
+        log.info("mesh.override.applied", action=asked.action_id, proposal=proposal_id)
+
+    return [JobHandler(OVERRIDE_JOB, carry_out)]
+
+
+async def _tell_refused(job: Job, mesh: Mesh, asked: Override, refusal: Refusal) -> None:
+    """Put on the region's record that what people decided did not happen, and why."""
+    async with job.db.transaction("mesh.override_refused") as tx:
+        await trail.record(
+            tx,
+            asked.params.mesh_region_id,
+            "mesh_override.refused",
+            {"code": refusal.code, "why": refusal.detail, "bank": asked.params.bank_profile_id},
+            by=By(Person(asked.by), mesh.clock.now(), asked.action_id),
+        )
+
+
+def _bound(params: RoutePayoutOverride) -> dict[str, object] | None:
+    if params.max_amount is None:
+        return None
+    return {"currency": params.currency, "minor": params.max_amount}
+
+
+def _title(params: RoutePayoutOverride, locale: str) -> str:
+    way = f"{params.currency} {params.rail}"
+    if locale == "fr":
+        return f"Imposer la banque {params.bank_profile_id} aux versements {way}"
+    return f"Lead payouts in {way} to bank {params.bank_profile_id}"
+
+
+ACTIONS = (
+    ActionType(
+        name=OVERRIDE,
+        params=RoutePayoutOverride,
+        risk="high",
+        title=_title,
+        target=lambda params: Target("bank", params.bank_profile_id),
+        twin=lambda params: f"{params.mesh_region_id}/{params.currency}/{params.rail}",
+        complete=_complete,
+        plan=_plan,
+        apply=let_override,
+    ),
+)

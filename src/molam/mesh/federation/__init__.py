@@ -1,0 +1,1 @@
+"""What regions tell each other, and the corridors between them."""

@@ -1,0 +1,1 @@
+"""Pools, positions, forecasts of need, and plans that move money between banks."""

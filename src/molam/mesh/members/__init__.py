@@ -1,0 +1,1 @@
+"""Regions, their members, policies, and switches that stop everything."""

@@ -1,0 +1,1 @@
+"""Which bank a payout would best take: proposals, and what each would do."""

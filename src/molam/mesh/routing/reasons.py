@@ -1,0 +1,165 @@
+"""Why a bank comes first, next, or not at all, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+from babel.numbers import format_currency, format_decimal
+
+from molam.kernel.currency import currency as currency_of
+from molam.kernel.money import Money
+
+Language = Literal["fr", "en"]
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """
+    A reason as it is stored: a code, and what fills its sentence.
+
+    *facts* are JSON; a name that ends in ``_amount`` is in minor units.
+    """
+
+    code: str
+    facts: dict[str, str | int] = {}
+
+
+_ENGLISH: Mapping[str, str] = MappingProxyType(
+    {
+        "promoted": (
+            "Promoted {bank} over {other}: saves {saved_amount} on a payout of {payout_amount} "
+            "(fee {fee_amount} against {other_fee_amount}, {score} % on time against "
+            "{other_score} %)."
+        ),
+        "rescues": (
+            "{other} is probably down ({p_down} %): of payouts of {payout_amount}, {bank} is "
+            "expected to complete {score} % on time, {other} {other_score} %."
+        ),
+        "preferred": "{bank} and {other} are within a basis point; {bank} is preferred.",
+        "best": (
+            "{bank} is worth most for a payout of {payout_amount}: fee {fee_amount}, {score} % "
+            "expected on time."
+        ),
+        "only": "{bank} is the only bank that may carry a payout of {payout_amount}.",
+        "asked": "{bank} was put here by whoever asked for this route.",
+        "independent": (
+            "If those before it fail, {bank} still completes {survives} %: they share nothing "
+            "that is known to fail."
+        ),
+        "related": "If those before it fail, {bank} completes {survives} %: they share {shared}.",
+        "left": "Payouts are to leave this bank.",
+        "left_before": "Payouts have been led away from this bank.",
+        "not_active": "As a member it is {status}.",
+        "observer": "It only observes, and carries nothing.",
+        "bank_not_in_use": "The bank is not in use.",
+        "currency": "It does not carry {currency}.",
+        "rail": "It does not reach {rail}.",
+        "kyc_verified": "Who stands behind it has not been verified.",
+        "contract_signed": "It has signed no contract.",
+        "compliance": "Compliance has not approved it.",
+        "crossborder": "It is in {country}, outside the region; payouts may not cross that border.",
+        "amount_limit": "It takes payouts up to {limit_amount} only.",
+        "daily_limit": "Of its limit for today, {limit_amount} are left.",
+        "no_account": "We have no payout account there in {currency}.",
+        "cover": "Of our money there, {limit_amount} are not spoken for.",
+        "switch": "A kill switch is engaged for it.",
+        "gate": "No payouts are handed to it now: {cause}.",
+        "outage": "An outage has been announced.",
+        "short_of_funds": "It said that it is short of funds.",
+        "cut_off": "Its next file leaves in {hours} hours, later than what was promised allows.",
+        "no_prediction": "SIRA does not answer, and nothing may take its place.",
+        "cost": (
+            "For no amount does it cost at most {percent} % more than {other}, failures included."
+        ),
+        "capabilities": "What it can do is not written down properly.",
+    }
+)
+_FRENCH: Mapping[str, str] = MappingProxyType(
+    {
+        "promoted": (
+            "{bank} passe devant {other} : {saved_amount} de moins pour un versement de "
+            "{payout_amount} (frais {fee_amount} contre {other_fee_amount}, {score} % à l'heure "
+            "contre {other_score} %)."
+        ),
+        "rescues": (
+            "{other} est probablement en panne ({p_down} %) : pour des versements de "
+            "{payout_amount}, {bank} en mènerait {score} % à temps, {other} {other_score} %."
+        ),
+        "preferred": "{bank} et {other} se valent à un point de base près ; {bank} est préférée.",
+        "best": (
+            "{bank} vaut le mieux pour un versement de {payout_amount} : frais {fee_amount}, "
+            "{score} % attendus à temps."
+        ),
+        "only": "{bank} est la seule banque qui puisse porter un versement de {payout_amount}.",
+        "asked": "{bank} a été placée ici par la personne qui a demandé cette route.",
+        "independent": (
+            "Si les précédentes tombent, {bank} en mène encore {survives} % à bien : elles ne "
+            "partagent rien dont on sache que cela tombe en panne."
+        ),
+        "related": (
+            "Si les précédentes tombent, {bank} en mène {survives} % à bien : elles partagent "
+            "{shared}."
+        ),
+        "left": "Les versements doivent quitter cette banque.",
+        "left_before": "Les versements ont déjà quitté cette banque.",
+        "not_active": "Comme membre, son état est : {status}.",
+        "observer": "Elle ne fait qu'observer et ne porte rien.",
+        "bank_not_in_use": "La banque n'est pas en service.",
+        "currency": "Elle ne porte pas de {currency}.",
+        "rail": "Elle n'atteint pas {rail}.",
+        "kyc_verified": "Son identité n'a pas été vérifiée.",
+        "contract_signed": "Elle n'a pas signé de contrat.",
+        "compliance": "La conformité ne l'a pas approuvée.",
+        "crossborder": (
+            "Elle est en {country}, hors de la région, et les versements ne peuvent passer la "
+            "frontière."
+        ),
+        "amount_limit": "Elle n'accepte que les versements jusqu'à {limit_amount}.",
+        "daily_limit": "De sa limite du jour, il reste {limit_amount}.",
+        "no_account": "Nous n'y avons pas de compte de versement en {currency}.",
+        "cover": "De notre argent chez elle, {limit_amount} restent disponibles.",
+        "switch": "Un arrêt d'urgence est actif pour elle.",
+        "gate": "Aucun versement ne lui est confié en ce moment : {cause}.",
+        "outage": "Une panne a été annoncée.",
+        "short_of_funds": "Elle a dit manquer de fonds.",
+        "cut_off": "Son prochain fichier part dans {hours} heures, au-delà de ce qui est promis.",
+        "no_prediction": "SIRA ne répond pas, et rien ne peut la remplacer.",
+        "cost": (
+            "Pour aucun montant elle ne coûte au plus {percent} % de plus que {other}, pannes "
+            "comprises."
+        ),
+        "capabilities": "Ce qu'elle sait faire n'est pas correctement enregistré.",
+    }
+)
+assert _ENGLISH.keys() == _FRENCH.keys()
+CODES = frozenset(_ENGLISH)
+
+
+def sentence(reason: Reason, language: Language, *, currency: str) -> str:
+    """Say *reason* in one sentence, its amounts in *currency*."""
+    pattern = (_FRENCH if language == "fr" else _ENGLISH)[reason.code]
+    return pattern.format_map(
+        {name: _shown(name, value, language, currency) for name, value in reason.facts.items()}
+    )
+
+
+def read(stored: object) -> Reason | None:
+    """Read a reason as it was stored; None when a later release wrote it."""
+    try:
+        reason = msgspec.convert(stored, Reason)
+    except msgspec.ValidationError:
+        return None
+    return reason if reason.code in CODES else None
+
+
+def _shown(name: str, value: str | int, language: Language, currency: str) -> str:
+    if not isinstance(value, int):
+        return value
+    if not name.endswith("_amount"):
+        return format_decimal(value, locale=language)
+    amount = Money(value, currency_of(currency))
+    # English would write "F CFA300", French "300 F CFA".
+    pattern = "#,##0.00 ¤¤" if language == "en" else None
+    return format_currency(amount.decimal(), currency, pattern, locale=language)

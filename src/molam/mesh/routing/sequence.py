@@ -1,0 +1,154 @@
+"""In which order banks are tried, so that the next one does not fail for the same reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+from molam.mesh.routing.bands import Standing
+from molam.mesh.routing.scoring import Candidate
+
+SAME_HOST = Fraction(8, 10)
+SAME_NETWORK = Fraction(3, 10)
+PRIOR_HOURS = 20
+"""How many hours of failing alone or together weigh as much as what is known beforehand."""
+
+_HOST = "core:"
+_SURVIVAL_STEPS = 10_000
+_COMMON_SHARE = Fraction(1, 2)
+_COMMON_BANKS = 2
+_COMMON_DOMAINS = 3
+_COMMON_WITHIN_S = 120
+_DEGRADED = 0.5
+
+Pair = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CoFailures:
+    """In how many hours one of two banks was down, and in how many of them the other was too."""
+
+    alone_or_together: int
+    together: int
+
+
+def kinship(one: Iterable[str], other: Iterable[str], seen: CoFailures | None = None) -> Fraction:
+    """
+    Say how far the failure of one bank takes another with it, from 0 to 1.
+
+    Two that share a core-banking host begin at 0.8, two that share anything else (a
+    country's switch, a telecom) at 0.3, others at 0; what was *seen* moves it from there.
+    """
+    shared = set(one) & set(other)
+    known = Fraction(0)
+    if shared:
+        known = SAME_HOST if any(name.startswith(_HOST) for name in shared) else SAME_NETWORK
+    if seen is None:
+        return known
+    assert 0 <= seen.together <= seen.alone_or_together
+    return (known * PRIOR_HOURS + seen.together) / (PRIOR_HOURS + seen.alone_or_together)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequencer:
+    """Puts banks in order: the best first, then whoever is most likely to work when it does not."""
+
+    depth: int = 3
+    first: Sequence[str] = ()
+    """Banks that come first wherever they can, in this order."""
+    seen: Mapping[Pair, CoFailures] = field(default_factory=dict)
+    _known: dict[tuple[str, ...], int] = field(default_factory=dict, repr=False, compare=False)
+    """How likely chains of banks all fail: amounts differ, banks and their failures do not."""
+
+    def __call__(self, able: Sequence[Candidate], standing: Standing) -> tuple[str, ...]:
+        left = {each.bank_profile_id: each for each in able}
+        ahead = [each for each in dict.fromkeys(self.first) if each in left][: self.depth]
+        order = [left.pop(each) for each in ahead or [standing.winner]]
+        while left and len(order) < self.depth:
+            order.append(left.pop(self._next(order, left.values(), standing)))
+        return tuple(each.bank_profile_id for each in order)
+
+    def failure_after(self, candidate: Candidate, failed: Sequence[Candidate]) -> Fraction:
+        """Return how likely *candidate* fails once all of *failed* have: f + rho·(1 - f)."""
+        rho = max((self._kinship(candidate, each) for each in failed), default=Fraction(0))
+        return candidate.failure + rho * (1 - candidate.failure)
+
+    def _all_fail(self, chain: Sequence[Candidate]) -> int:
+        """Count the payouts in ten thousand that all of *chain* fail; less makes no difference."""
+        chance = Fraction(_SURVIVAL_STEPS)
+        for at, each in enumerate(chain):
+            chance *= self.failure_after(each, chain[:at])
+        return round(chance)
+
+    def _kinship(self, one: Candidate, other: Candidate) -> Fraction:
+        seen = self.seen.get(frozenset((one.bank_profile_id, other.bank_profile_id)))
+        return kinship(one.domains, other.domains, seen)
+
+    def _next(
+        self, order: Sequence[Candidate], left: Iterable[Candidate], standing: Standing
+    ) -> str:
+        before = tuple(each.bank_profile_id for each in order)
+
+        def rank(each: Candidate) -> tuple[int, tuple[int, int], int, str]:
+            chain = (*before, each.bank_profile_id)
+            if chain not in self._known:
+                self._known[chain] = self._all_fail([*order, each])
+            return (
+                self._known[chain],
+                each.preference,
+                -standing.values[each.bank_profile_id],
+                each.bank_profile_id,
+            )
+
+        return min(left, key=rank).bank_profile_id
+
+
+class Believed(Protocol):
+    """What is believed of a bank, as far as it matters whether all fail together."""
+
+    @property
+    def bank_profile_id(self) -> str: ...
+    @property
+    def p_down(self) -> float: ...
+
+
+def common_mode(
+    rows: Sequence[Believed],
+    domains: Mapping[str, Sequence[str]],
+    *,
+    since: Mapping[str, float] | None = None,
+    now: float = 0.0,
+) -> bool:
+    """
+    Tell whether so many banks fail at once that the cause is not theirs.
+
+    More than half of the members, or three failure domains that share no bank, degraded
+    within two minutes. *since* says when each began to fail (unix seconds); one that is
+    not in it has just begun. A bank in no domain is a domain of its own.
+    """
+    began = since or {}
+    degraded = [
+        row.bank_profile_id
+        for row in rows
+        if row.p_down >= _DEGRADED and now - began.get(row.bank_profile_id, now) <= _COMMON_WITHIN_S
+    ]
+    if len(degraded) < _COMMON_BANKS:
+        return False
+    if Fraction(len(degraded), len(rows)) > _COMMON_SHARE:
+        return True
+    return _groups(degraded, domains) >= _COMMON_DOMAINS
+
+
+def _groups(banks: Sequence[str], domains: Mapping[str, Sequence[str]]) -> int:
+    """Count the groups of *banks* that share nothing with each other."""
+    groups: list[set[str]] = []
+    for bank in banks:
+        names = set(domains.get(bank, ())) or {bank}
+        joined = [group for group in groups if group & names]
+        for group in joined:
+            groups.remove(group)
+            names |= group
+        groups.append(names)
+    return len(groups)

@@ -1,0 +1,241 @@
+"""Leaving and returning: noise moves nothing for long, and every refusal to act has its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from molam.mesh.control import hysteresis
+from molam.mesh.control.hysteresis import Limits, Place
+from molam.mesh.control.judging import (
+    Bank,
+    Shift,
+    Verdict,
+    World,
+    judge,
+    limits_of,
+    may_eject,
+    next_share,
+)
+from molam.mesh.control.looking import log_ratio
+from molam.mesh.members.rules import Rules
+
+LIMITS = Limits()
+AT = 1_800_000_000.0
+AUTO = Rules(mode="auto", auto_failover_enabled=True)
+
+
+def bank(id_: str = "a", p_down: float = 0.001, **fields: object) -> Bank:
+    usual: dict[str, object] = {"place": Place(), "capacity": 100, "domains": frozenset({id_})}
+    return Bank(id=id_, p_down=p_down, **{**usual, **fields})  # type: ignore[arg-type]
+
+
+def world(*banks: Bank, **fields: object) -> World:
+    usual: dict[str, object] = {"at": AT, "rules": AUTO, "may_act_alone": True}
+    return World(banks=banks, **{**usual, **fields})  # type: ignore[arg-type]
+
+
+DOWN = bank("a", 0.995, is_first=True, waiting=10)
+LIKELY = bank("a", 0.9, is_first=True, waiting=10)
+WELL = bank("b")
+LEFT = replace(DOWN, place=Place(mode="left", left_at=AT - 900, penalty=1000, penalty_at=AT - 900))
+
+
+class Replay:
+    """One bank and its stand-in, as the controller would treat them, minute by minute."""
+
+    def __init__(self) -> None:
+        self.place = Place()
+        self.switches: list[float] = []
+
+    def see(self, p_down: float, at: float) -> None:
+        self.place = hysteresis.watched(self.place, p_down, at, LIMITS)
+        last = self.switches[-1] if self.switches else None
+        recent = [each for each in self.switches if at - each < 3600]
+        found = judge(
+            world(
+                bank(
+                    "a",
+                    p_down,
+                    place=self.place,
+                    is_first=self.place.mode == "serving",
+                    probes_ok=9,
+                ),
+                bank("b"),
+                at=at,
+                last_apply_at=last,
+                applies_last_hour=len(recent),
+            )
+        )
+        if found.word == "move":
+            self.place = hysteresis.left(self.place, at, LIMITS)
+        elif found.word == "return":
+            self.place = hysteresis.returned(self.place)
+        else:
+            return
+        self.switches.append(at)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.001, 0.15, 0.5, 0.85, 0.995]), st.integers(1, 12)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_no_signal_whatever_makes_more_than_five_switches_an_hour(
+    seen: list[tuple[float, int]],
+) -> None:
+    replay, at = Replay(), AT
+    for p_down, minutes in seen:
+        for _ in range(minutes):
+            at += 60
+            replay.see(p_down, at)
+    for begun in replay.switches:
+        within = [each for each in replay.switches if begun <= each < begun + 3600]
+        assert len(within) <= AUTO.applies_per_hour
+
+
+def test_a_signal_that_alternates_for_a_day_ends_up_with_people() -> None:
+    replay, at = Replay(), AT
+    for minute in range(24 * 60):
+        at += 60
+        replay.see(0.995 if minute // 8 % 2 == 0 else 0.001, at)
+    assert len(replay.switches) < 70, "of 180 changes"
+    assert hysteresis.hold_s(replay.place, at, LIMITS) >= LIMITS.hold_s
+
+
+def test_a_signal_between_both_thresholds_moves_nothing() -> None:
+    replay = Replay()
+    for minute in range(600):
+        replay.see(0.21 if minute % 2 else 0.79, AT + 60 * minute)
+    assert replay.switches == []
+
+
+def test_each_departure_doubles_the_wait_until_eight_times() -> None:
+    place, waits = Place(), []
+    for _ in range(6):
+        place = hysteresis.left(place, AT, LIMITS)
+        waits.append(hysteresis.hold_s(place, AT, LIMITS))
+    assert waits == [300, 600, 1200, 2400, 2400, 2400]
+    assert hysteresis.is_suppressed(place, AT, LIMITS)
+    later = AT + 4 * 3600 - 1
+    assert hysteresis.is_suppressed(replace(place, penalty_at=later), later, LIMITS)
+    assert not hysteresis.is_suppressed(place, AT + 4 * 3600, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("seen", "word", "reason"),
+    [
+        (world(DOWN, WELL), "move", "surely_down"),
+        (world(LIKELY, WELL), "move", "likely_down"),
+        (world(replace(LIKELY, p_down=0.79), WELL), "stay", "well"),
+        (world(replace(LIKELY, p_down=0.4, strikes=3), WELL), "move", "another_is_better"),
+        (world(), "stay", "no_members"),
+        (world(DOWN, WELL, stopped="global"), "stay", "kill_switch"),
+        (world(DOWN, bank("b", 0.6)), "stay", "last_healthy"),
+        (world(DOWN, bank("b", is_open=False)), "stay", "last_healthy"),
+        (world(DOWN, WELL, may_act_alone=False), "ask", "approval_required"),
+        (world(DOWN, WELL, is_enforced=False), "stay", "shadow"),
+        (world(LIKELY, WELL, last_apply_at=AT - 899), "stay", "cooldown"),
+        (world(LIKELY, WELL, last_apply_at=AT - 900), "move", "likely_down"),
+        (world(DOWN, WELL, last_apply_at=AT - 1), "move", "surely_down"),
+        (world(DOWN, WELL, applies_last_hour=5), "ask", "too_many_applies"),
+        (world(LEFT, WELL, last_apply_at=AT - 60), "stay", "cooldown"),
+        (world(LEFT, WELL, last_apply_at=AT - 900), "move", "leftovers"),
+        (
+            world(DOWN, WELL, may_act_alone=False, asked=frozenset({("a", "failover")})),
+            "stay",
+            "waiting_for_people",
+        ),
+        (
+            world(
+                replace(DOWN, place=Place(penalty=6500, penalty_at=AT, suppressed_since=AT)), WELL
+            ),
+            "ask",
+            "flapping",
+        ),
+        (
+            world(
+                replace(DOWN, degraded_since=AT - 60),
+                replace(DOWN, id="c", degraded_since=AT),
+                WELL,
+            ),
+            "freeze",
+            "common_mode",
+        ),
+        (
+            world(
+                replace(DOWN, degraded_since=AT - 600),
+                replace(DOWN, id="c", degraded_since=AT),
+                WELL,
+            ),
+            "move",
+            "surely_down",
+        ),
+    ],
+)
+def test_every_decision_has_its_reason(seen: World, word: str, reason: str) -> None:
+    found = judge(seen)
+    assert (found.word, found.reason) == (word, reason)
+
+
+def test_a_bank_that_is_surely_down_is_left_whole_and_a_likely_one_in_steps() -> None:
+    assert judge(world(DOWN, WELL)).share == 100
+    assert judge(world(LIKELY, WELL)).share == 5
+    steps, share = [], 0
+    while share < 100:
+        share = next_share(AUTO, share)
+        steps.append(share)
+    assert steps == [5, 25, 50, 75, 100], "no step moves more than a quarter at once"
+
+
+def test_one_member_may_be_left_or_a_third_of_the_capacity() -> None:
+    gone = bank("c", 0.9, place=Place(mode="left", left_at=AT))
+    assert may_eject(world(DOWN, WELL), DOWN)
+    assert not may_eject(world(DOWN, WELL, gone), DOWN)
+    large = replace(WELL, capacity=10_000)
+    assert may_eject(world(DOWN, large, gone), DOWN)
+
+
+def test_a_return_waits_for_health_time_and_probes() -> None:
+    place = Place(mode="left", left_at=AT - 900, better_since=AT - 300, penalty=1000, penalty_at=AT)
+    well = bank("a", 0.1, place=place, probes_ok=5)
+    assert judge(world(well, WELL)).word == "return"
+    for not_yet in (
+        replace(well, probes_ok=4),
+        replace(well, p_down=0.21),
+        replace(well, place=replace(place, better_since=AT - 299)),
+        replace(well, left_by_hand=True),
+    ):
+        assert judge(world(not_yet, WELL)).word == "stay"
+
+
+def test_a_shift_goes_on_when_nothing_speaks_against_it() -> None:
+    shift = Shift(
+        proposal_id="p",
+        from_bank_id="a",
+        to_bank_id="b",
+        share=5,
+        is_due=False,
+        outcomes=0,
+        failures=0,
+        log_ratio=0.0,
+    )
+
+    def said(**fields: object) -> Verdict:
+        return judge(world(replace(LIKELY), WELL, shift=replace(shift, **fields)))  # type: ignore[arg-type]
+
+    assert said().reason == "shift_under_way"
+    assert (said(is_due=True).word, said(is_due=True).share) == ("step", 25)
+    usual = log_ratio(200, 0, 0.005)
+    assert usual < -2.25
+    assert said(outcomes=200, log_ratio=usual).reason == "target_does_well"
+    ill = log_ratio(20, 4, 0.005)
+    assert ill > 2.89
+    assert said(outcomes=20, log_ratio=ill).word == "halt"
+    assert limits_of(AUTO) == LIMITS
