@@ -40,6 +40,7 @@ INSTALLED = MODULES / ".molam-lock"
 STYLES = {
     "app.css": ("@tabler/core/dist/css/tabler.min.css", "./css/app.css", "./css/money.css"),
     "ops.css": ("./css/ops.css",),
+    "mesh.css": ("./css/ops.css", "./css/mesh.css"),
 }
 PLAIN_STYLES = ("uplot/dist/uPlot.min.css",)
 # The elements and classes whose rules are kept from Tabler: its ground and its form

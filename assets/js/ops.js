@@ -115,7 +115,7 @@
     if ((event.ctrlKey || event.metaKey) && event.key === 'k') {
       event.preventDefault();
       const box = byId('q');
-      if (box) box.focus(); else location.href = '/ops/search#q';
+      if (box) box.focus(); else location.href = `${document.body.dataset.search ?? '/ops/search'}#q`;
       return;
     }
     if (event.key === 'Escape') {

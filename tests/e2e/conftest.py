@@ -26,8 +26,10 @@ from playwright.async_api import (
 )
 from shop import ADMIN, Open, Product, type_password
 
+from mesh_room import furnish
 from molam.entrypoints.serve_identity import with_banks as identity_app
 from molam.entrypoints.wiring import merchant_app
+from molam.entrypoints.wiring_mesh import mesh_app
 from molam.entrypoints.wiring_ops import ops_app
 from molam.entrypoints.workers import run_worker
 from molam.platform.db import Database, ProcessRole, open_database
@@ -48,6 +50,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 HISTORY_DAYS = 3
+TREASURER = "selorm.agbeko"
 WAIT_MS = 20_000
 
 
@@ -114,10 +117,10 @@ async def product(
 def _free_offset() -> int:
     for offset in random.sample(range(1_000, 20_000), 100):
         with contextlib.suppress(OSError), contextlib.ExitStack() as held:
-            for port in (3001, 3100, 3136):
+            for port in (3001, 3100, 3136, 3138):
                 held.enter_context(socket.create_server(("127.0.0.1", port + offset)))
             return offset
-    raise AssertionError("no three free ports")
+    raise AssertionError("no four free ports")
 
 
 @contextlib.asynccontextmanager
@@ -179,6 +182,32 @@ async def console(
     await _admin.execute(f"drop database {name} with (force)")
 
 
+@pytest.fixture(scope="session")
+async def room(
+    postgres: Any, _admin: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Product]:
+    """The mesh's control room and the issuer, over a mesh that has had a bad hour."""
+    if not HAS_ASSETS:
+        pytest.fail("the browser files are missing; run make assets")
+    name = f"molam_test_{secrets.token_hex(6)}"
+    await _admin.execute(f"create database {name} template {postgres.template}")
+    settings = Settings(
+        database_url=Secret(postgres.dsn(name)),
+        molam_home=tmp_path_factory.mktemp("home"),
+        molam_port_offset=_free_offset(),
+    )
+    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
+    await seed_demo(db, datetime.now(UTC))
+    await furnish(db)
+    async with (
+        _served(identity_app(settings), settings.port(3100)),
+        _served(mesh_app(settings), settings.port(3138)),
+    ):
+        yield Product(settings.mesh_url, db, settings)
+    await db.close()
+    await _admin.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture
 async def visit(chromium: Browser, product: Product) -> AsyncIterator[Open]:
     """Open a page of the merchant app as somebody, in a browser of their own."""
@@ -193,6 +222,15 @@ async def sit_down(chromium: Browser, console: Product) -> AsyncIterator[Open]:
     """Open a page of the ops console as somebody, in a browser of their own."""
     contexts: list[BrowserContext] = []
     yield _opening(chromium, console, contexts, usual=VOTER, start="/ops/audit")
+    for context in contexts:
+        await context.close()
+
+
+@pytest.fixture
+async def enter(chromium: Browser, room: Product) -> AsyncIterator[Open]:
+    """Open a page of the control room as somebody, in a browser of their own."""
+    contexts: list[BrowserContext] = []
+    yield _opening(chromium, room, contexts, usual=TREASURER, start="/drill")
     for context in contexts:
         await context.close()
 
@@ -254,7 +292,7 @@ async def _session(chromium: Browser, product: Product, who: str, start: str) ->
         _sessions[key] = [
             cookie
             for cookie in await context.cookies()
-            if cookie["name"].startswith(("molam_merchant", "molam_ops"))
+            if cookie["name"].startswith(("molam_merchant", "molam_ops", "molam_mesh"))
         ]
         await context.close()
     return _sessions[key]

@@ -52,6 +52,10 @@ ANY = {
     "simulator/issuer": "claims are JSON",
     "platform/actions.py": "action types, whatever their parameters",
     "approvals/": "likewise; and params, plans and criteria are JSON of any shape",
+    "mesh/actions.py": "action types, whatever their parameters",
+    "mesh/members/": "likewise; and rules of every kind, which are compared",
+    "mesh/control/plan_actions.py": "action types, whatever their parameters",
+    "mesh/room/policy_pages.py": "a form that is made from the rules",
     "ops/forms.py": "type hints, which can be anything",
     "ops/propose_pages.py": "action types, whatever their parameters",
 }

@@ -117,7 +117,7 @@ def test_commands_and_their_options_exist():
 
 def test_a_wrong_command_would_be_noticed():
     assert _fault("wroker")
-    assert _fault("serve mesh")
+    assert _fault("serve mehs")
     assert _fault("worker --onyl kpi")
     assert _fault("worker --only kpi") is None
 
@@ -173,7 +173,7 @@ def _exposed() -> set[str]:
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
     telemetry.request_metrics(Site.__dataclass_fields__["metrics_prefix"].default)
-    for prefix in ("molam_ops", "molam_sira", "molam_identity"):
+    for prefix in ("molam_ops", "molam_mesh", "molam_sira", "molam_identity"):
         telemetry.request_metrics(prefix)
     return {
         f"{family.name}_total" if family.type == "counter" else family.name

@@ -23,6 +23,8 @@ from molam.approvals.policy import endpoints as policy_endpoints
 from molam.approvals.risk import endpoints as risk_endpoints
 from molam.audit import endpoints as audit
 from molam.entrypoints.registry import registry
+from molam.mesh import routes as mesh
+from molam.mesh.members.rules import Rules
 from molam.notices import endpoints as notices
 from molam.platform.web import Routes
 
@@ -153,6 +155,42 @@ def test_words_of_the_guide_for_operations_are_those_on_the_pages():
         said = _column(english_page, english)
 
         assert [french.get(each) for each in said] == _column(french_page, translated)
+
+
+def test_words_of_the_guide_to_the_control_room_are_those_on_the_pages():
+    with (ROOT / "src/molam/locale/fr/LC_MESSAGES/messages.po").open("rb") as file:
+        catalogue = read_po(file)
+    french = {
+        str(each.id): str(each.string).replace("\u00a0", " ").replace("\u202f", " ")
+        for each in catalogue
+    }
+    english_page = (GUIDE / "control-room.md").read_text(encoding="utf-8")
+    french_page = (GUIDE / "control-room.fr.md").read_text(encoding="utf-8")
+
+    for english, translated in (("page", "page"), ("part", "partie")):
+        said = _column(english_page, english)
+
+        assert [french.get(each) for each in said] == _column(french_page, translated)
+
+
+def test_every_route_of_the_mesh_is_in_its_guide():
+    guide = (GUIDE / "mesh-api.md").read_text(encoding="utf-8")
+
+    called = [
+        f"{operation.method} {re.sub(r':[a-z]+}', '}', operation.path)}"
+        for routes in mesh.API
+        for operation in routes.operations
+    ]
+
+    assert called
+    assert [each for each in called if f"`{each}`" not in guide] == []
+
+
+def test_rules_of_mesh_policies_are_those_that_are_read():
+    guide = (GUIDE / "mesh-members.md").read_text(encoding="utf-8")
+    listed = _spans(_column(guide, "Rules"))
+
+    assert listed == set(Rules.__struct_fields__) | {"min_confidence_for_auto"}
 
 
 def test_jobs_by_the_clock_are_those_of_the_code():

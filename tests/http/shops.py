@@ -42,7 +42,7 @@ PLATFORM_ROLES = (
 # These never end; HEAD asks the same question and gets only the head of the answer.
 STREAMS = frozenset(
     {"/api/merchant/stream", "/live", "/live/transactions", "/live/alerts"}
-    | {"/ops/live", "/ops/actions/{id:uuid}/live"}
+    | {"/ops/live", "/ops/actions/{id:uuid}/live", "/drill/{id}/live"}
 )
 
 # What a route needs to be told before its answer is about authorisation.
@@ -82,6 +82,7 @@ BODIES: Mapping[tuple[str, str], Any] = {
             },
         }
     ],
+    ("POST", "/api/mesh/liquidity/plans"): {"days": 0},
     ("POST", "/api/merchant/alerts/{id:uuid}/settle"): {"status": "resolved"},
     ("POST", "/api/merchant/refund"): {
         "txn_id": "tx_own",
@@ -109,6 +110,8 @@ BODIES: Mapping[tuple[str, str], Any] = {
 }
 
 FORMS: Mapping[str, Mapping[str, str]] = {
+    # Refused once it is known who asks: making a plan takes seconds.
+    "/treasury/plan": {"days": "0"},
     "/alerts/{id:uuid}/settle": {"status": "resolved"},
     "/refunds/{id}/details": {
         "provider": "wave",

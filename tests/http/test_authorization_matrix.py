@@ -1,8 +1,8 @@
 """
 Every route x every kind of caller x own, another's and absent object, asserted whole.
 
-The expectation is authorization_matrix.txt, and for operations authorization_matrix_ops.txt,
-written for people to review. After a deliberate change:
+The expectation is authorization_matrix.txt, for operations authorization_matrix_ops.txt, and
+for the mesh and SIRA authorization_matrix_mesh.txt, written for people to review. After a deliberate change:
 WRITE_MATRIX=1 make test ARGS=tests/http/test_authorization_matrix.py
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ import httpx2
 import pytest
 from callers import bearer, in_process
 from fastapi import FastAPI
+from mesh_site import Site, opened
 from shops import (
     MERCHANT_ROLES,
     OWN,
@@ -32,8 +34,10 @@ from builders import a_merchant, a_person
 from molam.approvals.engine import Engine
 from molam.approvals.risk import endpoints as risk_endpoints
 from molam.approvals.risk import pages as risk_pages
+from molam.entrypoints.wiring_sira import sira_app
 from molam.platform.auth import AAL1, AAL2
 from molam.platform.db import Database
+from molam.platform.settings import Settings
 from molam.platform.web import PUBLIC, Operation
 from molam.platform.web.limits import Limiter
 from molam.platform.web.routes import WEBSOCKET
@@ -41,6 +45,7 @@ from molam.simulator.issuer_keys import IssuerKeys
 
 SNAPSHOT = Path(__file__).parent / "authorization_matrix.txt"
 SNAPSHOT_OPS = Path(__file__).parent / "authorization_matrix_ops.txt"
+SNAPSHOT_MESH = Path(__file__).parent / "authorization_matrix_mesh.txt"
 
 CALLERS = (
     "anonymous",
@@ -212,6 +217,87 @@ async def test_public_routes_of_operations_are_these_and_no_others(ops_site: Fas
         "/api/approvals/{id}/consume",
         "/approvals/link",
     }
+
+
+# The mesh has one object of each kind, and who may ask is all that differs.
+
+
+@pytest.fixture
+async def mesh_site(
+    postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
+) -> AsyncIterator[Site]:
+    async with opened(postgres, _admin, keys, jwks_url, issuer_home) as site:
+        yield site
+
+
+class MeshWorld(World):
+    """The mesh's objects, as one who may not see any would ask for them."""
+
+    def __init__(self, site: Site, keys: IssuerKeys) -> None:
+        super().__init__(keys, {})
+        self._site = site
+
+    def headers(self, caller: str, *, acr: str = AAL1) -> dict[str, str]:
+        if caller == "revoked":
+            return bearer(self._keys, sub="revoked", roles=["ops_admin"], merchant_id=None)
+        return super().headers(caller, acr=acr)
+
+    def path(self, operation: Operation, which: str) -> str:
+        # What writes is asked about something absent, so that every caller finds the same.
+        is_read = operation.method == "GET"
+        return self._site.path(operation, None if is_read else which)
+
+
+async def test_every_route_of_the_mesh_and_sira_answers_every_caller_as_reviewed(
+    mesh_site: Site, settings: Settings, keys: IssuerKeys
+):
+    world = MeshWorld(mesh_site, keys)
+    written = await matrix_of(
+        mesh_site.app,
+        mesh_site.client,
+        world,
+        callers=OPS_CALLERS,
+        kinds=lambda operation: ("absent" if "{" in operation.template else "-",),
+    )
+    sira = sira_app(replace(settings, database_url=mesh_site.database_url))
+    async with (
+        sira.router.lifespan_context(sira),
+        in_process(sira, "http://localhost:8000") as client,
+    ):
+        written += await matrix_of(sira, client, world, callers=OPS_CALLERS, kinds=lambda _: ("-",))
+
+    compare(written, SNAPSHOT_MESH)
+
+
+async def test_public_routes_of_the_mesh_are_these_and_no_others(mesh_site: Site):
+    operations = mesh_site.app.state.operations
+
+    assert {each.template for each in operations if each.needs is PUBLIC} == {
+        "/health",
+        "/ready",
+        "/metrics",
+        "/openapi.json",
+        "/sign-in",
+        "/preferences",
+        "/auth/sign-in",
+        "/auth/callback",
+        "/s/{digest}/{name}",
+        # What another region says is told by its signature.
+        "/api/mesh/federation/messages",
+    }
+
+
+async def test_merchants_are_shown_nothing_of_the_mesh(mesh_site: Site, keys: IssuerKeys):
+    world, asked = MeshWorld(mesh_site, keys), 0
+    for operation in mesh_site.operations:
+        if operation.needs is PUBLIC or operation.path == "/auth/sign-out":
+            continue
+        for role in MERCHANT_ROLES:
+            path = mesh_site.path(operation)
+            answer = await ask(mesh_site.client, operation, path, world.headers(role))
+            asked += 1
+            assert answer.status_code in {401, 403}, (operation.method, operation.path, role)
+    assert asked > 200
 
 
 async def test_another_merchants_object_and_an_absent_one_look_the_same(

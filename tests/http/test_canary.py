@@ -6,18 +6,22 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 import structlog
 from callers import bearer, in_process
+from mesh_site import Site, opened
 
 import paying_out as pay
 from builders import a_person
 from molam.entrypoints.wiring import merchant_app
+from molam.mesh.federation import exchange
 from molam.platform.auth import AAL2
-from molam.platform.db import Database
+from molam.platform.db import Database, Query
 from molam.platform.settings import Secret, Settings
 from molam.platform.telemetry import configure_logging, log
 from molam.simulator.issuer_keys import IssuerKeys
@@ -27,6 +31,16 @@ PHONE = "+221774242424"
 IBAN = "SN08SN0100152000048500004242"
 ACCOUNT = "424242424242"
 SEALED = "canary4242-" + "x" * 40
+
+
+@dataclass(frozen=True)
+class IbanRow:
+    iban: str | None
+
+
+DESTINATIONS = Query(
+    "/* tests.ibans */ select distinct destination->>'iban' from payments.payouts", row=IbanRow
+)
 
 
 @pytest.fixture
@@ -137,6 +151,75 @@ async def test_no_secret_is_where_it_is_not_needed(
     shown = "".join(answer.text for answer in answers) + logged + await _kept(db)
     hidden = (CANARY, PHONE, IBAN, ACCOUNT, secret, rotated.json()["secret"])
     assert [each for each in hidden if each in shown or each.removeprefix("whsec_") in shown] == []
+
+
+async def _mesh_kept(db: Database) -> str:
+    """All that the mesh holds, has told others, or has put on a trail."""
+    found = ""
+    async with db.transaction("tests.kept") as tx:
+        tables = await tx.connection.fetch(
+            "select format('%I.%I', schemaname, tablename) from pg_tables"
+            " where schemaname in ('mesh', 'audit', 'approvals', 'notices')"
+            " union all select 'platform.events'"
+        )
+        for (table,) in tables:
+            rows = await tx.connection.fetch(f"select t::text from {table} t")
+            found += "".join(row[0] for row in rows)
+    return found
+
+
+@pytest.fixture
+async def sealed_mesh(
+    postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
+) -> AsyncIterator[Site]:
+    """The mesh with canaries for secrets, a peer that never answers, and no SIRA."""
+    peers = {"region_eu": {"key": SEALED, "url": "http://127.0.0.1:9"}}
+    canaries = {
+        "sira_signing_key": Secret(SEALED),
+        "mesh_peers": Secret(json.dumps(peers)),
+        "sira_api_key": Secret(SEALED),
+        "sira_api_url": "http://127.0.0.1:9",
+        "molam_secret_key": Secret(SEALED),
+        "approvals_service_token": Secret(SEALED),
+    }
+    async with opened(postgres, _admin, keys, jwks_url, issuer_home, **canaries) as site:
+        yield site
+
+
+async def test_the_mesh_keeps_its_keys_and_whose_accounts_are_paid_to_itself(
+    logs: io.StringIO, sealed_mesh: Site
+):
+    site, client = sealed_mesh, sealed_mesh.client
+    mesh, head = site.app.state.mesh, site.headers()
+    log.debug("begun", mesh=repr(mesh), settings=repr(site.app.state.settings))
+    posts: list[tuple[str, Any]] = [
+        ("/api/mesh/predictions/generate", {"bank_profile_id": "bp_123"}),
+        ("/api/mesh/proposals/generate", {"mesh_region_id": "CEDEAO", "currency": "XOF"}),
+        ("/api/mesh/federation/messages", {"mesh_region_id": "region_eu", "token": "x"}),
+    ]
+    answers = [await client.post(path, json=body, headers=head) for path, body in posts]
+    assert [answer.status_code for answer in answers] == [201, 201, 400]
+    made = answers[1].json()["proposal"]["id"]
+    tried = await client.post(f"/api/mesh/proposals/{made}/simulate", headers=head)
+    assert tried.status_code == 200
+    await exchange.tell_all(site.db, mesh)
+    pages = [
+        site.path(each)
+        for each in site.operations
+        if each.method == "GET" and not each.path.startswith("/auth")
+    ]
+    answers += [tried, *[await client.get(path, headers=head) for path in pages]]
+    stranger = {"Authorization": f"Bearer {CANARY}"}
+    answers.append(await client.get("/api/mesh/regions", headers=stranger))
+
+    assert {each.status_code for each in answers} <= {200, 201, 303, 400, 401, 404}
+    shown = "".join(answer.text for answer in answers) + await _mesh_kept(site.db)
+    shown += logs.getvalue()
+    assert "begun" in shown
+    assert "mesh.sira.unheard" in shown
+    ibans = {row.iban for row in await site.db.read(DESTINATIONS) if row.iban}
+    assert ibans
+    assert [each for each in (CANARY, *ibans) if each in shown] == []
 
 
 async def test_what_is_written_into_the_log_by_name_would_be_seen(logs: io.StringIO):

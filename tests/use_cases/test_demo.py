@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from molam.kernel.clock import ManualClock
 from molam.ledger.queries import imbalances
 from molam.simulator.live import run, send_burst
-from molam.simulator.profiles import PROFILES, SANDAGA
+from molam.simulator.profiles import DRILLED, PROFILES, SANDAGA
 from molam.simulator.seed import SEED, backfill, seed_demo
 from molam.simulator.traffic import transactions
 
@@ -33,7 +33,7 @@ async def test_seeding_twice_changes_nothing(db):
 
     again = await seed_demo(db, NOW + timedelta(days=1))
 
-    assert (first.merchants, again.merchants, again.people, again.grants) == (5, 0, 0, 0)
+    assert (first.merchants, again.merchants, again.people, again.grants) == (6, 0, 0, 0)
     assert before == await rows(db, "select * from tenancy.role_grants order by id")
     assert await rows(
         db, "select count(*) from platform.events where payload -> 'data' ->> 'id' = 'tx_123'"
@@ -112,7 +112,8 @@ async def test_each_merchant_has_its_own_calendar(db):
         db, "select merchant_id, timezone, default_currency from merchant.merchant_dashboards"
     )
 
-    assert sorted(found) == sorted((p.merchant_id, p.timezone, p.currency) for p in PROFILES)
+    known = (*PROFILES, DRILLED)
+    assert sorted(found) == sorted((p.merchant_id, p.timezone, p.currency) for p in known)
 
 
 async def test_backfill_happens_once_and_says_how_far_it_is(db):

@@ -80,6 +80,10 @@ cli = DeferredGroup(
         "audit": Deferred(
             "molam.entrypoints.audit", "Export, verify and explain the record of decisions."
         ),
+        "drill": Deferred("molam.entrypoints.drill", "Break a simulated bank, and watch."),
+        "sira": Deferred(
+            "molam.entrypoints.sira_commands", "Train the health model; compare routers."
+        ),
         "rates": Deferred("molam.entrypoints.rates", "Import and list exchange rates."),
         "doctor": Deferred("molam.entrypoints.doctor", "Check every dependency and advise."),
     },
@@ -94,7 +98,8 @@ cli.add_command(
             "ops": Deferred(
                 "molam.entrypoints.serve_ops", "Approval engine and ops console, 3136."
             ),
-            "sira": Deferred("molam.entrypoints.serve_sira", "Risk scores, 8000."),
+            "mesh": Deferred("molam.entrypoints.serve_mesh", "Mesh API and control room, 3138."),
+            "sira": Deferred("molam.entrypoints.serve_sira", "Health and risk scores, 8000."),
         },
         "Serve one of the web applications.",
     )

@@ -9,6 +9,7 @@ import os
 import secrets
 
 from molam.platform.settings import Secret, Settings, SettingsRefused
+from molam.sira import signing
 
 
 def secret_key(settings: Settings) -> Secret:
@@ -35,9 +36,14 @@ def sira_signing_key(settings: Settings) -> Secret:
     Return the key under which SIRA signs and others verify.
 
     Raises:
-        SettingsRefused: production has none.
+        SettingsRefused: production has none, or it is no key.
     """
-    return _given_or_derived(settings, "SIRA_SIGNING_KEY", settings.sira_signing_key)
+    key = _given_or_derived(settings, "SIRA_SIGNING_KEY", settings.sira_signing_key)
+    try:
+        signing.check(key)
+    except ValueError as error:
+        raise SettingsRefused(f"SIRA_SIGNING_KEY is {error}") from None
+    return key
 
 
 def approval_token_key(settings: Settings) -> Secret:

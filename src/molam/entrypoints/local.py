@@ -28,6 +28,7 @@ MERCHANT_PORT = 3001
 IDENTITY_PORT = 3100
 SIRA_PORT = 8000
 OPS_PORT = 3136
+MESH_PORT = 3138
 
 # Not a setting: how `molam up` tells its children which pipe it holds.
 PARENT_PIPE = "_MOLAM_PARENT_PIPE"

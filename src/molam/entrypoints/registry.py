@@ -6,6 +6,7 @@ from molam.approvals import freeze_actions
 from molam.approvals.policy.actions import with_policy_changes
 from molam.approvals.risk import actions as risk_actions
 from molam.ledger import actions as ledger
+from molam.mesh import actions as mesh
 from molam.payments.payouts import actions as payouts
 from molam.payments.refunds import actions as refunds
 from molam.payments.statements import actions as statements
@@ -27,6 +28,7 @@ def registry() -> Registry:
             *refunds.ACTIONS,
             *payouts.ACTIONS,
             *statements.ACTIONS,
+            *mesh.ACTIONS,
             *freeze_actions.ACTIONS,
         ]
     )

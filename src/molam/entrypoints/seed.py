@@ -15,11 +15,15 @@ from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
 from molam.simulator.banks_demo import seed_banks
 from molam.simulator.disputes_demo import seed_disputes
+from molam.simulator.drill import seed_drills
+from molam.simulator.liquidity_demo import seed_liquidity
+from molam.simulator.mesh_demo import seed_mesh
 from molam.simulator.operations import seed_operations
 from molam.simulator.payouts_demo import seed_payouts
 from molam.simulator.profiles import HISTORY_DAYS
 from molam.simulator.refunds_demo import seed_refunds
 from molam.simulator.seed import backfill, seed_demo
+from molam.simulator.signals_demo import seed_signals
 from molam.simulator.statements_demo import seed_statements
 from molam.simulator.webhooks_demo import seed_webhooks
 
@@ -71,11 +75,15 @@ async def _seed_activity(settings: Settings) -> None:
     try:
         now = SystemClock().now()
         await seed_banks(db, now, banks_url=f"{settings.issuer}/banks")
+        await seed_mesh(db, now)
+        await seed_signals(db, now)
         refunds = await seed_refunds(db, now)
         disputes = await seed_disputes(db, now)
         # After the refunds: what is paid out cannot be refunded from.
         await seed_payouts(db, now)
+        await seed_drills(db, now)
         statements = await seed_statements(db, now)
+        await seed_liquidity(db, now)
         await seed_webhooks(db, now)
         click.echo(f"added {refunds} refunds, {disputes} disputes, {statements} bank statements")
     finally:

@@ -1,10 +1,13 @@
-"""How a web application of ours is served: one process, one port, a bounded farewell."""
+"""How web applications of ours are served: a port each, a bounded farewell."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -25,8 +28,18 @@ _SERVICES = {
     "merchant": "merchant-dashboard",
     "identity": "molam-identity",
     "ops": "molam-ops",
+    "mesh": "molam-mesh",
     "sira": "molam-sira",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An application of ours: what its process is called, its port, how it is made."""
+
+    name: str
+    port: int
+    make: Callable[[Settings], ASGIApp]
 
 
 def serve(name: str, port: int, given: Settings, make_app: Callable[[Settings], ASGIApp]) -> None:
@@ -36,12 +49,54 @@ def serve(name: str, port: int, given: Settings, make_app: Callable[[Settings], 
     Raises:
         StartRefused: the port is taken, or the application did not start.
     """
-    listener = listen(given, port)
-    setproctitle(f"molam: {name}")
-    configure_logging(_SERVICES[name], level=given.log_level)
-    server = uvicorn.Server(
+    serve_together([Site(name, port, make_app)], given)
+
+
+def serve_together(sites: Sequence[Site], given: Settings) -> None:
+    """
+    Serve several applications from one process, each on its own port, until told to stop.
+
+    Raises:
+        StartRefused: a port is taken, or an application did not start.
+    """
+    with contextlib.ExitStack() as stack:
+        listeners = [
+            stack.enter_context(contextlib.closing(listen(given, site.port))) for site in sites
+        ]
+        setproctitle(f"molam: {' and '.join(site.name for site in sites)}")
+        configure_logging(_SERVICES[sites[0].name], level=given.log_level)
+        servers = [_server(site.make(given)) for site in sites]
+        # uvicorn raises the signal again once it has finished, which ends the next
+        # server, and at last us; by then all of them have said farewell.
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            _run(servers, listeners)
+        for site, server in zip(sites, servers, strict=True):
+            if not server.started:
+                raise StartRefused(f"{site.name} did not start; the log above says why")
+
+
+def _run(servers: Sequence[uvicorn.Server], listeners: Sequence[socket.socket]) -> None:
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for server, listener in zip(servers, listeners, strict=True):
+                tasks.create_task(_serve(server, listener, servers))
+
+    with asyncio.Runner(loop_factory=servers[0].config.get_loop_factory()) as runner:
+        runner.run(run())
+
+
+async def _serve(
+    server: uvicorn.Server, listener: socket.socket, all_: Sequence[uvicorn.Server]
+) -> None:
+    await server.serve(sockets=[listener])
+    for other in all_:
+        other.should_exit = True
+
+
+def _server(app: ASGIApp) -> uvicorn.Server:
+    return uvicorn.Server(
         uvicorn.Config(
-            make_app(given),
+            app,
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -52,11 +107,6 @@ def serve(name: str, port: int, given: Settings, make_app: Callable[[Settings], 
             ws_max_size=_MESSAGE_BYTES_MAX,
         )
     )
-    # uvicorn raises the signal again once it has finished; by then we have too.
-    with contextlib.suppress(SystemExit, KeyboardInterrupt), contextlib.closing(listener):
-        server.run(sockets=[listener])
-    if not server.started:
-        raise StartRefused(f"{name} did not start; the log above says why")
 
 
 def serve_reloading(factory: str, port: int, given: Settings) -> None:

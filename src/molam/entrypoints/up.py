@@ -18,6 +18,7 @@ import click
 from molam.entrypoints.local import (
     IDENTITY_PORT,
     MERCHANT_PORT,
+    MESH_PORT,
     OPS_PORT,
     SIRA_PORT,
     StartRefused,
@@ -37,13 +38,14 @@ SERVICE_PORTS = {
     "identity": IDENTITY_PORT,
     "merchant": MERCHANT_PORT,
     "ops": OPS_PORT,
+    "mesh": MESH_PORT,
     "sira": SIRA_PORT,
 }
 # Where each worker serves its metrics.
 WORKER_PORTS = {"kpi": 3011, "jobs": 3013, "relay": 3014}
-# Parts that share a process here, where memory counts for more than separation; in
-# production each has its own: see docs/guide/operator.md.
-TOGETHER = {"jobs": "intake,jobs,webhooks"}
+# Parts that share a process here, where memory counts for more than separation, as mesh
+# and SIRA do; in production each has its own: see docs/guide/operator.md.
+TOGETHER = {"jobs": "intake,jobs,mesh,webhooks"}
 
 _READY_TIMEOUT_S = 120.0
 _REVIVALS_MAX = 5
@@ -151,7 +153,9 @@ class _Revival:
 
 def _children(settings: Settings, *, traffic: bool) -> Iterator[Child]:
     for name, port in SERVICE_PORTS.items():
-        yield Child(name, ("serve", name), settings.port(port))
+        if name != "sira":
+            beside = ("--with-sira",) if name == "mesh" else ()
+            yield Child(name, ("serve", name, *beside), settings.port(port))
     for part, port in WORKER_PORTS.items():
         if part != "relay" or settings.kafka_brokers:
             parts = TOGETHER.get(part, part)
@@ -214,6 +218,7 @@ Molam Connect is ready ({seconds:.1f} s)
   Merchant app   {settings.merchant_url}
   Sign in as     awa.diop, password molam-demo; {settings.issuer} lists everybody
   Ops console    {settings.ops_url}; sign in as ibrahima.ba
+  Control room   {settings.mesh_url}; sign in as binta.toure
   API            curl -H "Authorization: Bearer $({molam} token --role merchant_admin \\
                    --merchant merchant-123)" {settings.merchant_url}/api/merchant/summary
   Database       psql "$({molam} dsn)"

@@ -16,14 +16,18 @@ from molam.platform.auth.api_keys import or_api_key
 from molam.platform.auth.assembly import assemble
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
-from molam.platform.settings import Settings
+from molam.platform.settings import Settings, SettingsRefused
 from molam.platform.web import Site, build_app, health
-from molam.sira import endpoints
+from molam.sira import endpoints, health_endpoints, signing
+from molam.sira.registry import Shelf
 from molam.tenancy import queries as tenancy
 
 
 def sira_app(settings: Settings) -> FastAPI:
-    """Put together the risk service: POST /api/score."""
+    """Put together SIRA: POST /api/score, and POST /api/predict/health."""
+    key = sira_signing_key(settings)
+    if not signing.can_sign(key):
+        raise SettingsRefused("SIRA_SIGNING_KEY is a public key; SIRA signs with the private one")
     client = httpx2.AsyncClient(timeout=5.0)
 
     async def roles_of(subject: str, merchant_id: str | None) -> frozenset[str] | None:
@@ -49,14 +53,15 @@ def sira_app(settings: Settings) -> FastAPI:
         )
         francs = Francs(SystemClock())
         app.state.in_francs = lambda minor, code: francs.of(app.state.db, minor, code)
-        app.state.signing_key = sira_signing_key(settings)
+        app.state.signing_key = key
+        app.state.shelf = Shelf(settings.molam_home)
         async with client:
             yield
         await app.state.db.close()
 
     app = build_app(
         name="molam-sira",
-        routes=[endpoints.routes],
+        routes=[endpoints.routes, health_endpoints.routes],
         authenticator=or_api_key(auth.authenticator, key=settings.sira_api_key),
         settings=settings,
         lifespan=lifespan,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from molam.approvals import jobs as approvals_jobs
 from molam.approvals.policy.book import PolicyBook
@@ -16,6 +17,7 @@ from molam.entrypoints import webhook_delivery
 from molam.entrypoints.bank_desk import open_post
 from molam.entrypoints.desk import desk_of, worker_name
 from molam.entrypoints.local import StartRefused
+from molam.entrypoints.mesh_desk import mesh_of
 from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.ledger import jobs as ledger_jobs
@@ -23,12 +25,16 @@ from molam.ledger import rates_jobs
 from molam.merchant import commands as merchant
 from molam.merchant import dispute_jobs, report_jobs, webhook_metrics
 from molam.merchant import jobs as merchant_jobs
+from molam.mesh import jobs as mesh_jobs
+from molam.mesh.runtime import Mesh
+from molam.mesh.signals import probes
 from molam.notices import commands as notices
 from molam.notices import jobs as notices_jobs
 from molam.notices.channels import Channels
 from molam.payments import commands as payments
 from molam.payments import jobs as payments_jobs
 from molam.payments.banks import jobs as banks_jobs
+from molam.payments.banks.files import Post
 from molam.payments.disputes import jobs as disputes_jobs
 from molam.payments.payouts import jobs as payout_jobs
 from molam.payments.refunds import jobs as refunds_jobs
@@ -47,6 +53,8 @@ from molam.platform.events.postgres_source import PostgresSource
 from molam.platform.files import open_store
 from molam.platform.settings import Settings
 from molam.platform.web import idempotency, rate_limits
+from molam.simulator import drill
+from molam.sira import drift_watch
 from molam.tenancy import jobs as tenancy_jobs
 from molam.webhooks import jobs as webhooks_jobs
 
@@ -56,8 +64,8 @@ PURGE_ROUNDS_MAX = 500
 REFRESH_TIMEOUT_S = 600
 # Who reads the log. KAFKA_GROUP_ID renames readers of Kafka, whose log is Kafka's
 # own to keep; see Note [With Kafka and without].
-READERS = ("intake", "kpi", webhook_delivery.PART)
-PARTS = frozenset({"intake", "kpi", "jobs", "relay", webhook_delivery.PART})
+READERS = ("intake", "kpi", "mesh", webhook_delivery.PART)
+PARTS = frozenset({"intake", "kpi", "mesh", "jobs", "relay", webhook_delivery.PART})
 
 
 async def run_worker(settings: Settings, only: frozenset[str], stop: asyncio.Event) -> None:
@@ -99,7 +107,9 @@ async def catch_up(settings: Settings) -> int:
         async with asyncio.TaskGroup() as tasks:
             counts = [
                 tasks.create_task(_drain(db, consumer, settings.database_dsn))
-                for consumer in _consumers(frozenset(READERS), group="")
+                for consumer in _consumers(
+                    frozenset(READERS), mesh_of(settings, db, worker="catch-up"), group=""
+                )
             ]
     return max(count.result() for count in counts)
 
@@ -115,13 +125,15 @@ async def _drain(db: Database, consumer: Consumer, dsn: str) -> int:
     return count
 
 
-def _consumers(parts: frozenset[str], *, group: str) -> list[Consumer]:
+def _consumers(parts: frozenset[str], mesh: Mesh, *, group: str) -> list[Consumer]:
     consumers = []
     if "intake" in parts:
         consumers.append(Consumer(group or "intake", payments.TOPICS, payments.store_events))
     if "kpi" in parts:
         worker = merchant.KpiWorker(SystemClock())
         consumers.append(Consumer(group or "kpi", merchant.TOPICS, worker.handle))
+    if "mesh" in parts:
+        consumers.extend(mesh_jobs.consumers(mesh, group=group))
     if webhook_delivery.PART in parts:
         consumers.append(webhook_delivery.consumer(group=group))
     return consumers
@@ -132,7 +144,8 @@ async def _consume(
 ) -> None:
     kafka = Kafka.of(settings)
     group = settings.kafka_group_id if named and kafka is not None else ""
-    consumers = _consumers(parts, group=group)
+    consumers = _consumers(parts, mesh_of(settings, db, worker="mesh"), group=group)
+    topics = (*payments.TOPICS, *mesh_jobs.TOPICS)
     async with asyncio.TaskGroup() as tasks:
         if consumers:
             tasks.create_task(
@@ -140,7 +153,7 @@ async def _consume(
             )
         if "relay" in parts and kafka is not None:
             tasks.create_task(
-                run_relay(db, kafka, topics=payments.TOPICS, dsn=settings.database_dsn, stop=stop)
+                run_relay(db, kafka, topics=topics, dsn=settings.database_dsn, stop=stop)
             )
 
 
@@ -158,6 +171,7 @@ async def _do_jobs(
     ):
         runtime = Runtime(db, known, PolicyBook(known), worker_name("jobs"))
         desk = desk_of(settings, runtime)
+        mesh = mesh_of(settings, db, worker="jobs")
         await jobs.run_jobs(
             db,
             dsn=settings.database_dsn,
@@ -172,6 +186,8 @@ async def _do_jobs(
                 *banks_jobs.handlers(post.teller),
                 *refunds_jobs.handlers(ApprovalService.of(settings)),
                 *statements_jobs.handlers(confirm_with(post.teller)),
+                *mesh_jobs.handlers(mesh),
+                *(() if settings.is_production else drill.handlers(clock)),
             ],
             crons=[
                 *ledger_jobs.CRONS,
@@ -186,6 +202,7 @@ async def _do_jobs(
                 *banks_jobs.crons(post),
                 *statements_jobs.crons(confirm_with(post.teller)),
                 *refunds_jobs.crons(known),
+                *_mesh_crons(settings, mesh, post),
                 *merchant_jobs.crons(lambda: refresh_db, clock),
                 *report_jobs.crons(files),
                 *webhook_metrics.crons(clock),
@@ -198,6 +215,16 @@ async def _do_jobs(
             ],
             stop=stop,
         )
+
+
+def _mesh_crons(settings: Settings, mesh: Mesh, post: Post) -> Sequence[jobs.Cron]:
+    return (
+        *mesh_jobs.crons(mesh),
+        *probes.crons(post.teller),
+        *drift_watch.crons(settings.molam_home),
+        # Drills break simulated banks; where banks are real there are none.
+        *(() if settings.is_production else drill.crons()),
+    )
 
 
 def _tidy(settings: Settings) -> jobs.Cron:

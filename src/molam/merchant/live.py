@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -23,7 +22,8 @@ from molam.merchant.pages import (
 )
 from molam.payments import queries as payments
 from molam.payments.list_store import TransactionRow
-from molam.platform.web import Caller, Routes, sse
+from molam.platform.web import Caller, Routes, fragments, sse
+from molam.platform.web.fragments import partial
 from molam.platform.web.l10n import Language
 from molam.platform.web.templating import language_of
 
@@ -32,13 +32,9 @@ routes = Routes()
 # More new items than this are sent as the whole list.
 ITEMS_ADDED_MAX = 4
 
-_UNIT, _RECORD = "\x1f", "\x1e"
-
 # A comment would do for the network, but the page cannot see comments, and it
 # must notice when a stream stays open and silent.
 _BEAT = sse.event("", name="beat")
-
-Swap = Literal["innerHTML", "outerHTML", "afterbegin", "delete"]
 
 
 class LiveQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -149,7 +145,10 @@ class LiveOverview:
                 code=view.code,
                 sees_alerts=view.sees_alerts,
             )
-            self._last = found, _regions(TEMPLATES.render(language, "_live.html", view=found))
+            self._last = (
+                found,
+                fragments.regions(TEMPLATES.render(language, "_live.html", view=found)),
+            )
         else:
             # Rows come from intake, figures from the KPI worker, each in its own time.
             page = await queries.transactions(
@@ -170,7 +169,7 @@ class LiveOverview:
         shown = found.timezone, found.latest
         if self._rows is None or self._rows[0] != shown:
             html = TEMPLATES.render(self._view.language, "_live_latest.html", view=found)
-            self._rows = shown, _regions(html)
+            self._rows = shown, fragments.regions(html)
         return self._rows[1]
 
 
@@ -218,18 +217,6 @@ def item_moves(list_id: str, before: dict[str, str] | None, after: dict[str, str
         for id_ in reversed(added)
     ]
     return moves
-
-
-def partial(id_: str, swap: Swap, html: str) -> str:
-    """Write one fragment for htmx: where it goes, and how."""
-    return f'<hx-partial hx-target="#{id_}" hx-swap="{swap}">{html}</hx-partial>'
-
-
-def _regions(text: str) -> dict[str, str]:
-    """Take apart what the live templates wrote."""
-    return dict(
-        region.lstrip().split(_UNIT, 1) for region in text.split(_RECORD) if _UNIT in region
-    )
 
 
 def _snapshot(view: Overview, regions: dict[str, str]) -> Snapshot:

@@ -61,6 +61,10 @@ HEADLINES = MappingProxyType(
         (Kind.DELEGATION_ENDED, "en"): "A delegation has ended: {title}",
         (Kind.BOOKS_DIFFER, "fr"): "Un compte bancaire ne tombe pas juste : {title}",
         (Kind.BOOKS_DIFFER, "en"): "An account at a bank does not add up: {title}",
+        (Kind.MESH_FROZEN, "fr"): "Plusieurs banques faiblissent à la fois : {title}",
+        (Kind.MESH_FROZEN, "en"): "Several banks are failing at once: {title}",
+        (Kind.RECONCILIATION_OVERDUE, "fr"): "Versements déplacés non réglés à temps : {title}",
+        (Kind.RECONCILIATION_OVERDUE, "en"): "Rerouted payouts not settled in time: {title}",
         (Kind.PAYOUT_DESTINATION_CHANGED, "fr"): "Vos versements iront ailleurs : {title}",
         (Kind.PAYOUT_DESTINATION_CHANGED, "en"): "Your payouts will go elsewhere: {title}",
         (Kind.ACCOUNT_CHANGED, "fr"): "Compte marchand : {title}",
@@ -121,6 +125,20 @@ ADVICE = MappingProxyType(
         (Kind.DELEGATION_ENDED, "en"): "If it was taken back, votes given by it stop counting.",
         (Kind.BOOKS_DIFFER, "fr"): "Ouvrez les écarts, et expliquez ou rapprochez chaque ligne.",
         (Kind.BOOKS_DIFFER, "en"): "Open the exceptions, and match or explain each line.",
+        (Kind.MESH_FROZEN, "fr"): (
+            "La cause est sans doute commune. Les routes restent en place et rien ne bouge tout "
+            "seul : cherchez ce qu'elles partagent."
+        ),
+        (Kind.MESH_FROZEN, "en"): (
+            "The cause is likely a common one. Routes stay as they are and nothing moves by "
+            "itself: look for what they share."
+        ),
+        (Kind.RECONCILIATION_OVERDUE, "fr"): (
+            "La banque avait promis de payer plus tôt. Interrogez-la, et prévenez les marchands."
+        ),
+        (Kind.RECONCILIATION_OVERDUE, "en"): (
+            "The bank had promised to pay earlier. Ask it, and tell the merchants."
+        ),
         (Kind.PAYOUT_DESTINATION_CHANGED, "fr"): (
             "Les versements vers ce compte attendent 24 heures. Si ce n'était pas vous, changez-le "
             "et prévenez-nous."

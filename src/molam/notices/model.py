@@ -35,6 +35,8 @@ class Kind(StrEnum):
     DELEGATION_GIVEN = "delegation_given"
     DELEGATION_ENDED = "delegation_ended"
     BOOKS_DIFFER = "books_differ"
+    MESH_FROZEN = "mesh_frozen"
+    RECONCILIATION_OVERDUE = "reconciliation_overdue"
     PAYOUT_DESTINATION_CHANGED = "payout_destination_changed"
     DISPUTE_DUE = "dispute_due"
     ACCOUNT_CHANGED = "account_changed"

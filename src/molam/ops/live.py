@@ -17,7 +17,7 @@ from molam.ops.detail import Detail, detail_of
 from molam.ops.propose_pages import actor_of
 from molam.ops.queue_pages import waiting
 from molam.ops.shell import TEMPLATES, zone_of
-from molam.platform.web import Caller, Routes, sse
+from molam.platform.web import Caller, Routes, fragments, sse
 from molam.platform.web.l10n import Language
 from molam.platform.web.templating import language_of
 
@@ -26,8 +26,6 @@ routes = Routes()
 CHANNEL = "ops_actions"
 QUEUE = "queue"
 """The topic of lists: every change of any action concerns them."""
-
-_UNIT, _RECORD = "\x1f", "\x1e"
 
 # A comment would do for the network, but the page cannot see comments, and it
 # must notice when a stream stays open and silent.
@@ -110,13 +108,9 @@ class LiveAction:
             language=self._language,
         )
         regions = regions_of(found, self._language, self._zone)
-        fragments = [
-            f'<hx-partial hx-target="#{id_}" hx-swap="innerHTML">{html}</hx-partial>'
-            for id_, html in regions.items()
-            if self._shown.get(id_) != html
-        ]
+        changed = fragments.moved(self._shown, regions)
         self._shown = regions
-        message = sse.event("\n".join(fragments)) if fragments else b""
+        message = sse.event(changed) if changed else b""
         # The buttons stay as they are: the page only learns that they fit no longer.
         return message + sse.event(found.key, name="standing")
 
@@ -128,6 +122,4 @@ _OPEN: WeakValueDictionary[tuple[sse.Hub, str, object], LiveAction] = WeakValueD
 def regions_of(detail: Detail, language: Language, zone: str) -> dict[str, str]:
     """Write the parts of the page that move, by the id of their element."""
     text = TEMPLATES.render(language, "_action_live.html", page=detail, zone=zone)
-    return dict(
-        region.lstrip().split(_UNIT, 1) for region in text.split(_RECORD) if _UNIT in region
-    )
+    return fragments.regions(text)

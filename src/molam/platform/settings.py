@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -115,6 +116,19 @@ class Settings:
     sira_fallback_enabled: bool = True
     """False: without SIRA_URL there is no score, and the strictest band applies."""
 
+    mesh_region: str = "CEDEAO"
+    """The region whose routes this installation's controller decides: its name or id."""
+    enable_controller: bool = True
+    """False: the mesh API answers, and nothing is decided or moved by itself."""
+    default_policy_mode: str = "approval_required"
+    """auto or approval_required: where a region has no policy of its own."""
+    default_auto_confidence_threshold: str = "0.85"
+    molam_mesh_public_url: str = ""
+    """The control room's address as browsers see it; empty: http://localhost:3138."""
+    molam_mesh_client_id: str = "molam-mesh"
+    mesh_peers: Secret = _UNSET
+    """Other regions as JSON: {"region_eu": {"key": "...", "url": "https://..."}}; unset: none."""
+
     smtp_url: Secret = _UNSET
     """smtp:// or smtps://user:password@host:port; empty: no mail, and the inbox is all there is."""
     molam_notice_from: str = ""
@@ -164,6 +178,10 @@ class Settings:
     @property
     def ops_url(self) -> str:
         return self.molam_ops_public_url or f"http://localhost:{self.port(3136)}"
+
+    @property
+    def mesh_url(self) -> str:
+        return self.molam_mesh_public_url or f"http://localhost:{self.port(3138)}"
 
     @property
     def issuer(self) -> str:
@@ -242,6 +260,7 @@ def _check(settings: Settings) -> None:
         raise SettingsRefused("REFUND_APPROVAL_THRESHOLD cannot be negative")
     _check_notices(settings)
     _check_rates(settings)
+    _check_mesh(settings)
     if settings.is_production:
         _check_production(settings)
 
@@ -301,6 +320,14 @@ def _check_rates(settings: Settings) -> None:
         raise SettingsRefused("FX_PROVIDER=csv needs FX_URL, where the file is")
     if settings.fx_url and not settings.fx_url.startswith(("https://", "http://")):
         raise SettingsRefused("FX_URL begins with http:// or https://")
+
+
+def _check_mesh(settings: Settings) -> None:
+    if settings.default_policy_mode not in {"auto", "approval_required"}:
+        raise SettingsRefused("DEFAULT_POLICY_MODE is auto or approval_required")
+    threshold = settings.default_auto_confidence_threshold
+    if not re.fullmatch(r"0\.[5-9][0-9]{0,3}|1(\.0{1,4})?", threshold):
+        raise SettingsRefused("DEFAULT_AUTO_CONFIDENCE_THRESHOLD is between 0.5 and 1")
 
 
 def _check_url(name: str, url: str) -> None:

@@ -100,7 +100,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         yield
         await db.close()
 
-    apps = [urlsplit(url) for url in (settings.merchant_url, settings.ops_url)]
+    apps = [urlsplit(url) for url in (settings.merchant_url, settings.ops_url, settings.mesh_url)]
     site = Site(
         public_origin=settings.issuer,
         form_action=tuple(f"{app.scheme}://{app.netloc}" for app in apps),
@@ -142,6 +142,7 @@ class DevelopmentIssuer:
         clients = {
             settings.molam_oidc_client_id: settings.merchant_url,
             settings.molam_ops_client_id: settings.ops_url,
+            settings.molam_mesh_client_id: settings.mesh_url,
         }
         self._redirects = {client: f"{url}/auth/callback" for client, url in clients.items()}
         self._homes = {client: f"{url}/" for client, url in clients.items()}

@@ -222,3 +222,18 @@ PROFILES = (
         step_minor=25,
     ),
 )
+
+DRILLED = Profile(
+    merchant_id="merchant-drill",
+    name="Coopérative du Plateau",
+    city="Dakar",
+    country="SN",
+    currency="XOF",
+    timezone="Africa/Dakar",
+    locale="fr",
+    reference="EXO",
+    payments_per_day=0,
+    mean_minor=25_000,
+    step_minor=100,
+)
+"""Whose payouts drills make. It has no customers of its own, and nobody signs in for it."""

@@ -15,7 +15,7 @@ from molam.platform.events import Event, cloud_event, publish
 from molam.simulator import store
 from molam.simulator.agents import AGENTS, FEES_BASIS_POINTS, FEES_SINCE, Agent
 from molam.simulator.people import DEMO_PEOPLE, SERVICES, Person, admin_of
-from molam.simulator.profiles import HISTORY_DAYS, PROFILES, SANDAGA, Profile
+from molam.simulator.profiles import DRILLED, HISTORY_DAYS, PROFILES, SANDAGA, Profile
 from molam.simulator.traffic import Happening, transactions
 from molam.tenancy import commands as tenancy
 from molam.tenancy import standing, standing_store
@@ -57,7 +57,9 @@ async def seed_demo(db: Database, now: Instant) -> Seeded:
     What exists is left as it is, so renamed merchants and revoked roles stay so.
     """
     async with db.transaction("simulator.seed_demo") as tx:
-        merchants = [profile for profile in PROFILES if await _put_merchant(tx, profile)]
+        merchants = [
+            profile for profile in (*PROFILES, DRILLED) if await _put_merchant(tx, profile)
+        ]
         people = [person for person in DEMO_PEOPLE if await _put_person(tx, person)]
         grants = 0
         for person in people:

@@ -15,6 +15,11 @@ class TrafficRow:
     last_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class BankIdRow:
+    id: str
+
+
 PUT_DASHBOARD = Query(
     """
     /* simulator.put_dashboard */
@@ -44,4 +49,17 @@ FIND_TRAFFIC = Query(
              limit 1) as last_at
     """,
     row=TrafficRow,
+)
+
+LIST_UNHEARD_MEMBERS = Query(
+    """
+    /* simulator.list_unheard_members */
+    select b.id
+      from payments.bank_profiles as b
+     where exists (select from mesh.mesh_members as m where m.bank_profile_id = b.id and m.status = 'active')
+       and not exists (select from mesh.member_health as h where h.bank_profile_id = b.id)
+     order by b.id
+     limit 500
+    """,
+    row=BankIdRow,
 )

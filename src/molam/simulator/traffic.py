@@ -369,7 +369,7 @@ _ASCII = str.maketrans({"é": "e", "è": "e", "'": ""})
 
 def _chance(seed: int, merchant_id: str, what: str) -> Random:
     # Seeding with text goes through SHA-512, the same on every machine and version.
-    return Random(f"{seed}/{merchant_id}/{what}")  # noqa: S311 - made-up traffic keeps no secret.
+    return Random(f"{seed}/{merchant_id}/{what}")
 
 
 def _poisson(chance: Random, expected: float) -> int:

@@ -6,32 +6,16 @@ from decimal import Decimal
 from typing import Annotated
 
 import msgspec
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
 from msgspec import Meta
 
 from molam.kernel.clock import Instant
 from molam.kernel.digests import digest, hashable
-from molam.kernel.refusals import Kind, Refusal
 from molam.platform.settings import Secret
+from molam.sira import signing
 from molam.sira.scoring import SCORE_MAX, Advice, ScoreRequest
+from molam.sira.signing import ISSUER, LEEWAY_S, AdviceRefused
 
-ISSUER = "molam-sira"
 TTL_S = 3600
-KEY_LENGTH_MIN = 32
-
-_ALGORITHM = "HS256"
-_LEEWAY_S = 30
-_LENGTH_MAX = 4096
-
-
-class AdviceRefused(Refusal):
-    """A score without a signature of ours about this very request is no score."""
-
-    code = "advice-refused"
-    kind = Kind.FORBIDDEN
-    title = "SIRA's advice cannot be trusted"
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -54,7 +38,7 @@ def request_hash(request: ScoreRequest) -> str:
 def sign(advice: Advice, request: ScoreRequest, *, key: Secret, now: Instant) -> str:
     """Sign what *advice* says about *request*, valid for an hour from *now*."""
     issued = int(now.timestamp())
-    claims = {
+    claims: dict[str, object] = {
         "iss": ISSUER,
         "model_version": advice.model_version,
         "score": advice.score,
@@ -62,7 +46,7 @@ def sign(advice: Advice, request: ScoreRequest, *, key: Secret, now: Instant) ->
         "iat": issued,
         "exp": issued + TTL_S,
     }
-    return jwt.encode({"alg": _ALGORITHM, "typ": "JWT"}, claims, _key(key), algorithms=[_ALGORITHM])
+    return signing.sign(claims, key=key)
 
 
 def verify(token: str, request: ScoreRequest, *, key: Secret, now: Instant) -> Claims:
@@ -72,23 +56,14 @@ def verify(token: str, request: ScoreRequest, *, key: Secret, now: Instant) -> C
     Raises:
         AdviceRefused: unsigned, altered, expired, or about another request.
     """
-    if not token or len(token) > _LENGTH_MAX:
-        raise AdviceRefused("It bears no signature.")
     try:
-        claims = msgspec.convert(
-            jwt.decode(token, _key(key), algorithms=[_ALGORITHM]).claims, Claims
-        )
-    except (JoseError, ValueError):
+        claims = msgspec.convert(signing.verify(token, key=key), Claims)
+    except msgspec.ValidationError:
         raise AdviceRefused("Its signature is wrong.") from None
     if claims.iss != ISSUER:
         raise AdviceRefused("Somebody else than SIRA signed it.")
     if claims.request != request_hash(request):
         raise AdviceRefused("It is about another request.")
-    if not claims.iat - _LEEWAY_S <= now.timestamp() < min(claims.exp, claims.iat + TTL_S):
+    if not claims.iat - LEEWAY_S <= now.timestamp() < min(claims.exp, claims.iat + TTL_S):
         raise AdviceRefused("It has expired, or is not valid yet.")
     return claims
-
-
-def _key(key: Secret) -> OctKey:
-    assert len(key.reveal()) >= KEY_LENGTH_MIN, "a signing key needs 32 characters"
-    return OctKey.import_key(key.reveal())

@@ -56,6 +56,53 @@ _RISKS = MappingProxyType(
 # (English, French), as the console names them. A type we do not know is its code.
 TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "MESH_APPLY_ROUTE": ("Apply a mesh route", "Appliquer une route du mesh"),
+        "MESH_ROLL_BACK": ("Roll back a mesh route", "Revenir sur une route du mesh"),
+        "ADD_MESH_MEMBER": (
+            "Let a bank into the mesh",
+            "Admettre une banque dans le réseau",
+        ),
+        "SUSPEND_MESH_MEMBER": (
+            "Suspend a member of the mesh",
+            "Suspendre un membre du réseau",
+        ),
+        "REINSTATE_MESH_MEMBER": (
+            "Let a member back into the mesh",
+            "Réadmettre un membre du réseau",
+        ),
+        "CHANGE_MESH_POLICY": (
+            "Change a mesh policy",
+            "Changer une politique du réseau",
+        ),
+        "CHANGE_MESH_REGION": (
+            "Change a mesh region",
+            "Changer une région du réseau",
+        ),
+        "RELEASE_MESH_SWITCH": (
+            "Let the mesh act again",
+            "Laisser le réseau agir de nouveau",
+        ),
+        "EMERGENCY_CIRCUIT_BREAK": (
+            "Hand a bank nothing more",
+            "Ne plus rien confier à une banque",
+        ),
+        "RESTORE_CIRCUIT": (
+            "Hand payouts to a bank again",
+            "Confier de nouveau des versements à une banque",
+        ),
+        "EMERGENCY_SHUTDOWN": (
+            "Shut the mesh down",
+            "Arrêter le réseau",
+        ),
+        "ROUTE_PAYOUT_OVERRIDE": (
+            "Lead payouts to a bank",
+            "Imposer une banque aux versements",
+        ),
+        "EXECUTE_PLAN": (
+            "Execute a plan",
+            "Exécuter un plan",
+        ),
+        "POOL_DRAW": ("Draw from a liquidity pool", "Tirer sur un fonds commun de liquidité"),
         "ADJUST_FLOAT": ("Adjust an agent's float", "Ajuster le float d'un agent"),
         "FREEZE_MERCHANT": ("Freeze a merchant", "Geler un marchand"),
         "UNFREEZE_MERCHANT": ("Unfreeze a merchant", "Dégeler un marchand"),

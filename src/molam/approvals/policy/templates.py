@@ -124,4 +124,30 @@ TEMPLATES = (
         policy=_by("finance_ops", 2, timeout_seconds=86400, escalation_role="cfo"),
         priority=80,
     ),
+    Template(
+        key="mesh-member",
+        name=("New Mesh Member", "Nouveau membre du réseau"),
+        description=(
+            "Compliance and an operations administrator let a bank into the mesh in three days.",
+            (
+                "La conformité et un administrateur des opérations admettent une banque dans le "
+                "réseau, en trois jours."
+            ),
+        ),
+        action_types=("ADD_MESH_MEMBER",),
+        criteria={"action_type": "ADD_MESH_MEMBER"},
+        policy={
+            "required_quorum": {
+                "type": "all_of",
+                "value": [
+                    {"type": "role", "value": {"role": "compliance", "min_votes": 1}},
+                    {"type": "role", "value": {"role": "ops_admin", "min_votes": 1}},
+                ],
+            },
+            "required_ratio": Decimal(1),
+            "timeout_seconds": 259200,
+            "auto_execute": True,
+        },
+        priority=100,
+    ),
 )

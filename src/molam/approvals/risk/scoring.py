@@ -13,17 +13,16 @@ from msgspec import Meta
 from prometheus_client import Counter, Histogram
 
 from molam.approvals.risk import store
-from molam.kernel import canonical
 from molam.kernel.clock import Clock
 from molam.kernel.ids import uuid7
-from molam.kernel.refusals import Outage, Refusal
 from molam.ledger.francs import Francs
 from molam.platform.db import Database, Tx
-from molam.platform.egress import Egress
 from molam.platform.settings import Secret
 from molam.platform.telemetry import log
-from molam.sira import scoring, signatures
+from molam.sira import remote, scoring, signatures
+from molam.sira.remote import Unheard
 from molam.sira.scoring import Advice, Channel, Contribution, ScoreRequest
+from molam.sira.signing import AdviceRefused
 
 FAILURES = Counter("molam_approvals_sira_failures_total", "Scores that were wanted in vain.")
 SCORES = Histogram(
@@ -32,7 +31,6 @@ SCORES = Histogram(
     buckets=(0, 25, 50, 60, 70, 80, 85, 90, 95, 100),
 )
 
-_OK = 200
 _MILLIS = 1000
 
 # What is sent and stored keeps every digit of a number.
@@ -104,28 +102,24 @@ class Scorer:
         never lets anything pass that SIRA would have stopped.
         """
         began = time.perf_counter()
-        headers = {
-            "Content-Type": "application/json",
-            "X-Model-Version": self.model_version,
-            **({"X-API-Key": self.api_key.reveal()} if self.api_key else {}),
-        }
         try:
-            # SIRA is ours, and mostly in our own network.
-            async with Egress(allow_private=True, timeout_s=self.timeout_s) as egress:
-                answer = await egress.post(
-                    f"{self.url.rstrip('/')}/api/score", body=encode(request), headers=headers
-                )
-            if answer.status != _OK:
-                return self._in_vain(f"SIRA answered {answer.status}", _elapsed_ms(began))
-            said = msgspec.convert(canonical.parse(answer.body), _Answer)
+            answer = await remote.post(
+                f"{self.url.rstrip('/')}/api/score",
+                encode(request),
+                api_key=self.api_key,
+                timeout_s=self.timeout_s,
+                headers={"X-Model-Version": self.model_version},
+            )
+            said = msgspec.convert(answer, _Answer)
             claims = signatures.verify(
                 said.signature, request, key=self.signing_key, now=self.clock.now()
             )
         except msgspec.ValidationError as error:
             return self._in_vain(f"SIRA's answer is not one: {error}", _elapsed_ms(began))
-        except (Outage, Refusal) as error:
-            said_ = error.detail if isinstance(error, Refusal) else "SIRA did not answer"
-            return self._in_vain(said_, _elapsed_ms(began))
+        except AdviceRefused as refusal:
+            return self._in_vain(refusal.detail, _elapsed_ms(began))
+        except Unheard as outage:
+            return self._in_vain(outage.why, _elapsed_ms(began))
         if (claims.score, claims.model_version) != (said.score, said.model_version):
             return self._in_vain("SIRA signed another score", _elapsed_ms(began))
         return Weighed(

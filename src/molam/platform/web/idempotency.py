@@ -193,7 +193,7 @@ async def _once(
         async with db.transaction(operation, merchant_id=merchant_id) as tx:
             answer = await work(tx)
             return Stored(answer.status, encode(answer.view), replayed=False)
-    _check_key(key)
+    check_key(key)
     row = {"merchant_id": merchant_id, "operation": operation, "key": key}
     fingerprint = _fingerprint(request, merchant_id, operation, asked)
     async with db.transaction(operation, merchant_id=merchant_id) as tx:
@@ -233,7 +233,11 @@ def _in_progress() -> IdempotencyInProgress:
     )
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """
+    Raises:
+        IdempotencyKeyMalformed: it is no printable ASCII, or too long.
+    """
     if not 1 <= len(key) <= _KEY_LENGTH_MAX or not key.isascii() or not key.isprintable():
         raise IdempotencyKeyMalformed(f"Send 1 to {_KEY_LENGTH_MAX} printable ASCII characters.")
 

@@ -1,0 +1,1 @@
+"""The control room: what treasury sees and does."""

@@ -1,0 +1,1 @@
+"""Trains the health model; the one place that needs the extra ``models``."""

@@ -1,0 +1,334 @@
+"""The control room's pages without a browser: what they show, refuse, and leave alone."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import re
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from callers import ISSUER, in_process
+from room_console import ADMIN, SECOND, TREASURER, URL, VIEWER, Room
+
+from mesh_room import (
+    ACTION_LOG,
+    APPLIED_PROPOSAL,
+    BETTER,
+    FAILING,
+    LATE_PAYOUT,
+    OPEN_PROPOSAL,
+    REGION,
+    furnish,
+)
+from molam.entrypoints.wiring_mesh import mesh_app
+from molam.platform.db import Database, ProcessRole, open_database
+from molam.platform.settings import Secret, Settings
+from molam.simulator.issuer_keys import IssuerKeys
+from molam.simulator.seed import seed_demo
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    server: Any, admin: Any, keys: IssuerKeys, url: str, home: Path
+) -> AsyncIterator[tuple[Room, Database]]:
+    """Open the control room over the demo, in a database of its own."""
+    name = f"molam_test_{secrets.token_hex(6)}"
+    await admin.execute(f"create database {name} template {server.template}")
+    settings = Settings(
+        database_url=Secret(server.dsn(name)),
+        molam_home=home,
+        jwt_issuer=ISSUER,
+        jwt_public_key_url=url,
+        molam_db_connections_max=4,
+    )
+    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
+    await seed_demo(db, datetime.now(UTC))
+    app = mesh_app(settings)
+    async with app.router.lifespan_context(app), in_process(app, URL) as client:
+        yield Room(client, keys, app), db
+    await db.close()
+    await admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+async def empty(
+    postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
+) -> AsyncIterator[Room]:
+    """The control room before anything was set up; nobody changes anything."""
+    async with _opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, _):
+        yield room
+
+
+@pytest.fixture(scope="module")
+async def seen(
+    postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
+) -> AsyncIterator[Room]:
+    """The control room after a bad hour, to be looked at."""
+    async with _opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, db):
+        await furnish(db)
+        yield room
+
+
+@pytest.fixture
+async def room(
+    postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
+) -> AsyncIterator[tuple[Room, Database]]:
+    """The same, for a test that changes it, with the owner's view of its database."""
+    async with _opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, db):
+        await furnish(db)
+        yield room, db
+
+
+async def proposed(room: Room, who: str = TREASURER) -> str:
+    """Ask for a route away from the bank that fails; return the proposal's id."""
+    answer = await room.post(
+        "/proposals",
+        who,
+        region=REGION,
+        lane="XOF/bank",
+        away=FAILING,
+        reason="It answers nothing since eight.",
+    )
+    assert answer.status_code == 303, answer.text
+    return re.fullmatch(r"/proposals/([^?]+)\?said=proposed", answer.headers["location"])[1]  # type: ignore[index]
+
+
+async def test_the_first_page_says_first_which_bank_fails_and_who_takes_over(seen: Room) -> None:
+    page = await seen.page("/")
+
+    assert "Banque du Plateau is failing; payouts go to Banque Teranga" in page
+    assert "1 other bank needs a look." in page
+    assert page.index("finding-title") < page.index("Waiting to be sent")
+    assert "Failover: Banque du Plateau → Banque Teranga" in page
+    assert re.search(r"150,000.*?3 wait", page, re.DOTALL)
+
+
+async def test_the_first_page_speaks_french(seen: Room) -> None:
+    page = await seen.page("/", SECOND, lang="fr")
+
+    assert "Banque du Plateau est en panne" in page
+    assert "les versements vont à Banque Teranga" in page
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/", "No bank is in use"),
+        ("/banks", "No bank is set up"),
+        ("/proposals", "Nothing waits for a decision"),
+        ("/proposals?show=applied", "There is none of this kind"),
+        ("/actions", "Nothing was done yet"),
+        ("/reconciliations", "Nothing was led elsewhere yet"),
+        ("/drill", "No drill was run yet."),
+    ],
+)
+async def test_an_empty_page_says_what_to_do_next(empty: Room, path: str, said: str) -> None:
+    assert said in await empty.page(path)
+
+
+async def test_a_bank_shows_its_past_and_why_it_is_believed_to_fail(seen: Room) -> None:
+    page = await seen.page(f"/banks/{FAILING}?hours=6")
+
+    assert "Payouts are led elsewhere" in page
+    assert "6 of the last 9 attempts failed" in page
+    assert "payouts would stay, had at most 2 failed" in page
+    assert re.search(r'<polyline class="past-score" points="[\d., ]+', page)
+    assert "Signature does not fit: not to be used" in page
+    assert "Signature expired" in page
+    assert "Active probes" in page
+
+
+async def test_a_bank_that_is_not_there_is_absent(seen: Room) -> None:
+    assert (await seen.get("/banks/bp_absent")).status_code == 404
+    assert (await seen.get(f"/banks/{FAILING}?hours=5")).status_code == 400
+
+
+async def test_a_prediction_made_at_the_page_is_signed(seen: Room) -> None:
+    answer = await seen.post(f"/banks/{BETTER}/predict", rail="bank", currency="XOF")
+    page = await seen.page(answer.headers["location"])
+
+    assert "A new prediction is made." in page
+    assert "Signature valid" in page
+
+
+async def test_a_proposal_shows_its_order_its_trial_and_what_its_confidence_means(
+    seen: Room,
+) -> None:
+    page = await seen.page(f"/proposals/{OPEN_PROPOSAL}")
+
+    assert "Payouts leave Banque du Plateau and go to Banque Teranga" in page
+    assert "Of 100 such moves, 93 are right" in page
+    assert "Its next file leaves in 7 hours" in page
+    assert "1 payout would cost more than the policy allows" in page
+    assert re.search(r"Banque Teranga</th>.*?0 payouts.*?3 payouts", page, re.DOTALL)
+
+
+async def test_what_was_not_signed_by_sira_cannot_be_approved_at_the_page(seen: Room) -> None:
+    page = await seen.page(f"/proposals/{OPEN_PROPOSAL}")
+
+    assert "Signature does not fit" in page
+    assert 'class="act act-reject"' in page
+    assert 'class="act act-approve"' not in page
+
+
+async def test_two_people_apply_a_route_and_two_take_it_back(room: tuple[Room, Database]) -> None:
+    here, db = room
+    id_ = await proposed(here)
+    wrong = await here.post(f"/proposals/{id_}/approve", SECOND, confirmation="Banque")
+    first = await here.post(f"/proposals/{id_}/approve", SECOND, confirmation="banque teranga")
+    waiting = await here.page(first.headers["location"])
+    last = await here.post(f"/proposals/{id_}/approve", ADMIN, confirmation=BETTER)
+    applied = await here.page(last.headers["location"], ADMIN)
+    moved = await held_by(db, BETTER)
+    wish = {"confirmation": FAILING, "reason": "It answers again, says the bank."}
+    asked = await here.post(f"/proposals/{id_}/rollback", SECOND, **wish)
+    done = await here.post(f"/proposals/{id_}/rollback", ADMIN, **wish)
+    back = await here.page(done.headers["location"])
+
+    assert wrong.status_code == 409
+    assert "What you typed is not what was asked for" in html.unescape(wrong.text)
+    assert first.headers["location"].endswith("said=approved"), first.text
+    assert "Your approval is recorded." in waiting
+    assert "1 more vote of" in waiting
+    assert last.headers["location"].endswith("said=applied"), last.text
+    assert "The route is applied." in applied
+    assert "3 payouts, 150,000" in applied
+    assert "can go back to where they were" in applied
+    assert moved == 4
+    assert asked.headers["location"].endswith("said=rollback-asked"), asked.text
+    assert done.headers["location"].endswith("said=rolled-back"), done.text
+    assert "Back where they were" in back
+    assert await held_by(db, FAILING) == 3
+
+
+async def held_by(db: Database, bank: str) -> int:
+    async with db.transaction("tests.held", readonly=True) as tx:
+        count: int = await tx.connection.fetchval(
+            "select count(*) from payments.payouts where bank_profile_id = $1 and origin = 'molam'"
+            " and state in ('scheduled', 'pending')",
+            bank,
+        )
+    return count
+
+
+async def test_what_is_decided_or_late_is_explained_and_offers_no_button(
+    room: tuple[Room, Database],
+) -> None:
+    here, db = room
+    path = f"/proposals/{OPEN_PROPOSAL}"
+    async with db.transaction("tests.expire") as tx:
+        await tx.connection.execute(
+            "update mesh.mesh_routing_proposals set expires_at = now() - interval '1 minute'"
+            " where id = $1",
+            OPEN_PROPOSAL,
+        )
+    late = await here.page(path)
+    tried = await here.post(f"{path}/simulate")
+    short = await here.post(f"{path}/reject", SECOND, reason="no")
+    done = await here.post(f"{path}/reject", SECOND, reason="The bank says it is back.")
+    rejected = await here.page(done.headers["location"])
+
+    assert "It was not decided in time" in late
+    assert f"away={FAILING}" in late
+    assert 'id="decide"' not in late
+    assert tried.status_code == 409
+    assert short.status_code == 409
+    assert "Write at least ten characters" in html.unescape(short.text)
+    assert "The proposal is rejected." in rejected
+    assert "The bank says it is back." in rejected
+    assert 'id="decide"' not in rejected
+
+
+async def test_a_viewer_sees_everything_and_is_offered_nothing(seen: Room) -> None:
+    pages = [f"/proposals/{OPEN_PROPOSAL}", f"/proposals/{APPLIED_PROPOSAL}", f"/banks/{FAILING}"]
+    forms = [
+        form
+        for path in [*pages, "/", "/drill", "/proposals"]
+        for form in re.findall(
+            r'<form[^>]*action="([^"]*)"[^>]*method="post"', await seen.page(path, VIEWER)
+        )
+    ]
+
+    assert set(forms) == {"/auth/sign-out"}
+    for path in ("approve", "reject", "rollback", "simulate"):
+        answer = await seen.post(f"/proposals/{OPEN_PROPOSAL}/{path}", VIEWER)
+        assert answer.status_code == 403, path
+
+
+async def test_a_form_that_cannot_be_proposed_is_shown_again(seen: Room) -> None:
+    answer = await seen.post(
+        "/proposals", region=REGION, lane="XOF/bank", least="12,345.678", reason="Why not?"
+    )
+
+    assert answer.status_code == 422
+    assert 'value="12,345.678"' in answer.text
+    assert (await seen.post("/proposals", region=REGION, lane="zzz/bank")).status_code == 422
+    assert (await seen.post("/proposals", region="nowhere", lane="XOF/bank")).status_code in {
+        404,
+        422,
+    }
+
+
+async def test_the_log_names_who_did_what_to_which_payouts(seen: Room) -> None:
+    listed = await seen.page("/actions")
+    page = await seen.page(f"/actions/{ACTION_LOG}")
+
+    assert "Route applied: Banque du Plateau → Banque Teranga" in listed
+    assert "The controller" in listed
+    assert LATE_PAYOUT in page
+    assert "1 settled, 1 still open" in page
+    assert "No entry" not in await seen.page("/actions?type=rollback")
+    assert (await seen.get("/actions/absent")).status_code == 404
+
+
+async def test_reconciliations_begin_with_what_is_overdue(seen: Room) -> None:
+    first = await seen.page("/reconciliations")
+    found = await seen.page("/reconciliations?q=po_room_1")
+    nothing = await seen.page("/reconciliations?q=po_absent")
+
+    assert LATE_PAYOUT in first
+    assert "po_room_1" not in first
+    assert "57 min earlier" in found
+    assert "That payout was never led elsewhere" in nothing
+
+
+async def test_a_list_goes_on_where_its_page_ends(
+    seen: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("molam.mesh.room.proposal_pages._PAGE_ROWS", 1)
+    first = await seen.page("/proposals?show=all")
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+    assert older is not None
+    second = await seen.page(older[1])
+
+    assert OPEN_PROPOSAL in first
+    assert APPLIED_PROPOSAL not in first
+    assert APPLIED_PROPOSAL in second
+    assert (await seen.get("/proposals?show=all&cursor=made-up")).status_code == 400
+    assert (await seen.get(older[1].replace("show=all", "show=open"))).status_code == 400
+
+
+async def test_a_drill_is_begun_and_watched_at_its_page(seen: Room) -> None:
+    begun = await seen.post("/drill", bank=FAILING, severity="1", minutes="3", payouts="5")
+    page = await seen.page(begun.headers["location"])
+    twice = await seen.post("/drill", bank=FAILING, severity="1", minutes="3", payouts="5")
+
+    assert "The drill begins in a moment." in page
+    assert "SIRA holds the bank to be down" in page
+    assert twice.status_code == 409
+    assert (await seen.get("/drill/dr_absent")).status_code == 404
+    assert (await seen.post("/drill", bank="bp_wave_sn")).status_code == 409
+
+
+async def test_no_drill_is_offered_where_no_bank_is_simulated(
+    seen: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen.app.state, "drills", None, raising=False)
+
+    assert "No drill can be run here" in await seen.page("/drill")
+    assert (await seen.post("/drill", bank=FAILING)).status_code == 409
