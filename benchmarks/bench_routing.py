@@ -5,8 +5,9 @@ The days are built from recorded incidents (a folder with infra_incidents_compac
 traces/*.csv), or without a folder from distributions that fit such records. Three payouts a
 minute, a probe of each bank a minute for those that probe. Regret is the share of payouts that
 failed beyond that of a router that knows the truth, in hundredths of a percent (bp). Ours is the
-filter with the controller's own judgement in auto mode, its caps and steps included. It must beat success-rate routing and the 50 % circuit
-breaker: the interval of the paired difference over the seeds must not hold zero.
+filter with the controller's own judgement in auto mode, its caps and steps included. It must
+beat success-rate routing and the 50 % circuit breaker: the interval of the paired difference
+over the seeds must not hold zero.
 """
 
 from __future__ import annotations

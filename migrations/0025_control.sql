@@ -48,9 +48,6 @@ create index mesh_action_logs_proposal on mesh.mesh_action_logs (routing_proposa
 
 grant select, insert, update on mesh.verdicts, mesh.shift_steps to molam_ops, molam_worker;
 
--- How much a bank was sent today.
-create index bank_attempts_of_day on payments.bank_attempts (bank_profile_id, currency, created_at);
-
 -- What was not paid may be after all, and what a statement says comes days later.
 create index mesh_reconciliations_ended_ill on mesh.mesh_reconciliations (id)
     where reconciliation_status in ('unmatched', 'disputed');

@@ -24,6 +24,7 @@ from molam.approvals.risk import endpoints as risk_endpoints
 from molam.audit import endpoints as audit
 from molam.entrypoints.registry import registry
 from molam.mesh import routes as mesh
+from molam.mesh.control import controller, judging
 from molam.mesh.members.rules import Rules
 from molam.notices import endpoints as notices
 from molam.platform.web import Routes
@@ -186,6 +187,20 @@ def test_every_route_of_the_mesh_is_in_its_guide():
     assert [each for each in called if f"`{each}`" not in guide] == []
 
 
+def test_reasons_of_the_controller_are_explained():
+    source = "".join(
+        Path(module.__file__).read_text(encoding="utf-8") for module in (judging, controller)
+    )
+    listed = _spans(_column((GUIDE / "mesh.md").read_text(encoding="utf-8"), "Reason"))
+    given = re.findall(
+        r'(?:reason=|_because\(\w+, "[a-z]+", (?:\w+ or )?|return )"([a-z_]+)"', source
+    )
+
+    assert given
+    assert set(given) <= listed
+    assert [each for each in listed if f'"{each}"' not in source] == []
+
+
 def test_rules_of_mesh_policies_are_those_that_are_read():
     guide = (GUIDE / "mesh-members.md").read_text(encoding="utf-8")
     listed = _spans(_column(guide, "Rules"))
@@ -194,8 +209,8 @@ def test_rules_of_mesh_policies_are_those_that_are_read():
 
 
 def test_jobs_by_the_clock_are_those_of_the_code():
-    operator = (GUIDE / "operator.md").read_text(encoding="utf-8")
+    monitoring = (GUIDE / "monitoring.md").read_text(encoding="utf-8")
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     known = {name for text in sources for name in re.findall(r'Cron\(\s*"([a-z_.]+)"', text)}
 
-    assert _spans(_column(operator, "job")) == known
+    assert _spans(_column(monitoring, "job")) == known

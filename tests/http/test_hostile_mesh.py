@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextvars
 import html
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +18,16 @@ import pytest
 from mesh_site import EU_PEER, PEER_KEY, Site, opened
 from test_hostile_money import BODIES_OF_STRANGERS, CURSORS, IDS, NOT_AMOUNTS
 
+from facts import look
 from mesh_room import APPLIED_PROPOSAL, BETTER, FAILING, OPEN_PROPOSAL, REGION
 from molam.kernel.refusals import Refusal
 from molam.mesh.federation.commands import signed_message
 from molam.mesh.federation.model import MessageKind
+from molam.mesh.federation.peers import read_peers
 from molam.mesh.signals import messages
-from molam.platform.settings import Secret
+from molam.platform.auth import sessions
+from molam.platform.auth.tokens import Identity
+from molam.platform.settings import Secret, SettingsRefused
 from molam.platform.web import Operation
 from molam.simulator.issuer_keys import IssuerKeys
 from molam.sira import signing
@@ -320,6 +327,28 @@ async def test_what_waits_for_others_cannot_be_asked_for_twice(site: Site):
         assert (again.status_code, again.json()["code"]) == (409, "action-twin-open"), path
 
 
+async def test_a_policy_that_changes_meanwhile_is_not_overwritten(site: Site):
+    waiting = (
+        "select count(*) from pg_locks"
+        " where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
+    )
+    path = f"/api/mesh/policies/{site.objects['policies']}"
+    async with site.db.transaction("tests.meanwhile") as tx:
+        await tx.connection.execute("select 1 from mesh.mesh_regions for update")
+        asked = asyncio.create_task(
+            site.client.put(path, json={"rules": {"value_cap_pct": 1}}, headers=site.headers()),
+            # Somebody else's request, and none of this transaction's.
+            context=contextvars.Context(),
+        )
+        async with asyncio.timeout(10):
+            while not await tx.connection.fetchval(waiting):
+                await asyncio.sleep(0.01)
+        await tx.connection.execute("update mesh.mesh_policies set version = version + 1")
+    answer = await asked
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "mesh-policy-stale")
+
+
 async def test_no_reason_is_no_reason(site: Site):
     head = site.headers()
     for path, body in (
@@ -436,7 +465,7 @@ def _quote(**changed: Any) -> dict[str, Any]:
         "to_region_id": REGION,
         "currency": "XOF",
         "available": 100,
-        "cost_bps": 1.0,
+        "cost_bps": 1.25,
         "path": ["region_eu", REGION],
     } | changed
 
@@ -655,6 +684,30 @@ async def test_a_form_that_asks_for_nothing_we_do_is_not_said_to_be_done(
     assert answer.status_code == 404, answer.text
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"severity": "0"},
+        {"severity": "1.5"},
+        {"severity": "-1"},
+        {"severity": "NaN"},
+        {"minutes": "0"},
+        {"minutes": "61"},
+        {"minutes": "1e1"},
+        {"payouts": "0"},
+        {"payouts": "100000"},
+        {"bank": "x" * 65},
+        {"bank": "nobody"},
+    ],
+)
+async def test_a_drill_breaks_one_simulated_bank_so_far_and_no_further(
+    site: Site, form: dict[str, str]
+):
+    answer = await site.client.post("/drill", data={"bank": FAILING} | form, headers=site.headers())
+
+    assert answer.status_code in {400, 404, 409, 422}, answer.text
+
+
 @pytest.mark.parametrize("limit", ["0", "00", "-1", "1,5", "NaN", "²"])
 async def test_a_limit_of_nothing_is_not_taken_for_no_limit(site: Site, limit: str):
     form = {"region": REGION, "name": "Zero", "currency": "XOF", "banks": FAILING}
@@ -666,17 +719,85 @@ async def test_a_limit_of_nothing_is_not_taken_for_no_limit(site: Site, limit: s
     assert 'id="said"' in answer.text
 
 
-async def test_every_form_carries_a_token_against_forged_ones(site: Site):
-    seen = 0
-    for page in site.pages:
-        if page.method != "GET" or page.path == "/sign-in":
+async def test_a_session_changes_nothing_without_the_pages_token_from_our_own_page(site: Site):
+    who = Identity(
+        sub="treasury_ops",
+        exp=time.time() + 300,
+        name="Treasury",
+        merchant_id=None,
+        roles=("treasury_ops",),
+    )
+    database = site.app.state.db
+    cookie = await sessions.start_session(database, app="mesh", identity=who, replaces=None)
+    ((csrf,),) = await look(site.db, "select csrf from platform.sessions")
+    signed_in = {"Cookie": f"molam_mesh_3138={cookie}"}
+    own, token = {"Sec-Fetch-Site": "same-origin"}, {"X-CSRF-Token": csrf}
+    tries = (
+        own,
+        own | {"X-CSRF-Token": "x"},
+        token | {"Sec-Fetch-Site": "cross-site"},
+        token | {"Origin": "http://localhost:3136"},
+    )
+    taken, asked = [], 0
+    for operation in writing(site):
+        if "treasury_ops" not in operation.needs.roles or operation.upload:
             continue
-        answer = await site.client.get(site.path(page), headers=site.headers())
+        for tried in tries:
+            answer = await site.client.request(
+                operation.method,
+                site.path(operation),
+                headers=signed_in | media_of(operation) | {"Accept": "application/json"} | tried,
+            )
+            asked += 1
+            if answer.status_code != 403:
+                taken.append((operation.method, operation.path, tried, answer.status_code))
+    stop = {"scope": "region:US", "reason": "A test.", "confirmation": "STOP"}
+    accepted = await site.client.post("/switches/stop", data=stop, headers=signed_in | own | token)
+
+    assert taken == []
+    assert asked > 150
+    assert (accepted.status_code, accepted.headers["location"]) == (303, "/switches?said=stopped")
+
+
+MARKUP = "<script>alert(4242)</script>\"'"
+
+
+async def test_every_form_carries_a_token_and_no_page_runs_what_was_written(site: Site):
+    head = site.headers()
+    written: list[tuple[str, dict[str, Any]]] = [
+        ("/api/mesh/switches", {"scope": "region:GLOBAL", "engaged": True, "reason": MARKUP}),
+        ("/api/mesh/pools", {**POOL, "id": "pool_markup", "name": MARKUP}),
+        ("/api/mesh/outages", {"bank_profile_id": FAILING, "note": MARKUP}),
+        (
+            "/api/mesh/pools/pool_own/contributions",
+            {"bank_profile_id": FAILING, "amount": 1, "reason": MARKUP},
+        ),
+        (
+            "/api/mesh/proposals/generate",
+            {"mesh_region_id": REGION, "currency": "XOF", "reason": MARKUP},
+        ),
+        (
+            f"/api/mesh/proposals/{APPLIED_PROPOSAL}/rollback",
+            {"reason": MARKUP},
+        ),
+    ]
+    answers = [await site.client.post(path, json=body, headers=head) for path, body in written]
+    assert all(each.status_code < 300 for each in answers), [each.text for each in answers]
+    pages = [site.path(each) for each in site.pages if each.method == "GET"]
+    pages += [f"/proposals/{answers[4].json()['proposal']['id']}", f"/proposals/{APPLIED_PROPOSAL}"]
+    forms, shown = 0, 0
+    for page in pages:
+        answer = await site.client.get(page, headers=head)
+        assert "<script>alert" not in answer.text, page
+        shown += "alert(4242)" in answer.text
+        if page == "/sign-in":
+            continue
         for form in re.findall(r"<form[^>]*>.*?</form>", answer.text, re.DOTALL):
             if 'method="post"' in form.lower():
-                seen += 1
-                assert 'name="csrf_token"' in form, (page.path, form[:200])
-    assert seen > 20
+                forms += 1
+                assert 'name="csrf_token"' in form, (page, form[:200])
+    assert forms > 20
+    assert shown >= 4
 
 
 @pytest.mark.parametrize(
@@ -691,6 +812,25 @@ async def test_any_accept_language_gets_a_page(site: Site, languages: str):
     )
 
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "[]",
+        "{",
+        '{"region_eu": "key"}',
+        '{"region_eu": {"key": "SHORT"}}',
+        '{"region_eu": {"key": "LONG", "url": "ftp://x"}}',
+        '{"region_eu": {"key": "LONG", "url": "https://u:LONG@eu.example"}}',
+        '{"region_eu": {"key": "LONG", "more": 1}}',
+    ],
+)
+def test_peers_are_read_strictly_and_nothing_secret_is_repeated(setting: str):
+    with pytest.raises(SettingsRefused) as refused:
+        read_peers(Secret(setting.replace("LONG", PEER_KEY).replace("SHORT", PEER_KEY[:20])))
+
+    assert PEER_KEY[:20] not in str(refused.value)
 
 
 async def test_the_key_shared_with_a_peer_is_shown_nowhere(site: Site):

@@ -656,3 +656,13 @@ async def test_the_page_says_which_policy_was_nearly_in_play(
     nearly = re.search(r"Nearly: Large floats applies if amount ≥ 5,000,000.F.CFA", page)
     assert (nearly is not None) is said
     assert "applies if action" not in page
+
+
+@pytest.mark.parametrize(("path", "leads_to"), [("/mesh", "/"), ("/mesh/reconciliations",) * 2])
+async def test_notices_of_the_mesh_lead_to_the_control_room(
+    console: Console, path: str, leads_to: str
+) -> None:
+    answer = await console.get(path)
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"http://localhost:3138{leads_to.removeprefix('/mesh')}"

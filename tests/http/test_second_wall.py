@@ -275,3 +275,40 @@ async def test_without_any_wall_all_the_money_is_seen(
     client: httpx2.AsyncClient, keys: IssuerKeys, canary_money: dict[str, str]
 ):
     assert len(await money_seen(client, keys, canary_money)) == 12
+
+
+PRIVILEGES = """
+select format('%s %s %s', role, table_, privilege)
+  from unnest($1::text[]) as role,
+       (select c.oid, format('%s.%s', n.nspname, c.relname) as table_
+          from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'mesh' and c.relkind in ('r', 'v', 'm', 'p')) as tables,
+       unnest($2::text[]) as privilege
+ where has_table_privilege(role, tables.oid, privilege)
+   and (cardinality($3::text[]) = 0 or table_ = any($3::text[]))
+"""
+
+
+async def test_nothing_of_the_mesh_is_open_to_what_merchants_reach(db: Database):
+    roles = ["molam_web", "molam_money", "molam_refresh"]
+
+    found = await look(db, PRIVILEGES, roles, ["SELECT", "INSERT", "UPDATE", "DELETE"], [])
+
+    assert found == []
+    assert await look(
+        db,
+        "select bool_or(has_schema_privilege(r, 'mesh', 'usage')) from unnest($1::text[]) r",
+        roles,
+    ) == [(False,)]
+
+
+async def test_what_the_mesh_did_and_signed_is_rewritten_by_nobody_who_acts(db: Database):
+    kept = ["mesh_action_logs", "used_tokens", "mesh_policy_history", "route_tables"]
+    roles, privileges = ["molam_ops", "molam_worker"], ["UPDATE", "DELETE", "TRUNCATE"]
+
+    found = await look(db, PRIVILEGES, roles, privileges, [f"mesh.{name}" for name in kept])
+
+    assert found == []
+    assert (
+        len(await look(db, PRIVILEGES, roles, ["INSERT"], [f"mesh.{name}" for name in kept])) == 8
+    )

@@ -41,7 +41,12 @@ def world(*banks: Bank, **fields: object) -> World:
 DOWN = bank("a", 0.995, is_first=True, waiting=10)
 LIKELY = bank("a", 0.9, is_first=True, waiting=10)
 WELL = bank("b")
-LEFT = replace(DOWN, place=Place(mode="left", left_at=AT - 900, penalty=1000, penalty_at=AT - 900))
+AWAY = Place(mode="left", left_at=AT - 900, penalty=1000, penalty_at=AT - 900)
+LEFT = replace(DOWN, place=AWAY, is_open=False, is_first=False)
+FIT = bank(
+    "a", 0.1, place=replace(AWAY, better_since=AT - 600), probes_ok=5, is_open=False, prefer_order=1
+)
+FIRST = bank("b", is_first=True, prefer_order=2)
 
 
 class Replay:
@@ -55,16 +60,19 @@ class Replay:
         self.place = hysteresis.watched(self.place, p_down, at, LIMITS)
         last = self.switches[-1] if self.switches else None
         recent = [each for each in self.switches if at - each < 3600]
+        serves = self.place.mode == "serving"
         found = judge(
             world(
                 bank(
                     "a",
                     p_down,
                     place=self.place,
-                    is_first=self.place.mode == "serving",
+                    is_first=serves,
+                    is_open=serves,
                     probes_ok=9,
+                    prefer_order=1,
                 ),
-                bank("b"),
+                bank("b", is_first=not serves),
                 at=at,
                 last_apply_at=last,
                 applies_last_hour=len(recent),
@@ -147,6 +155,25 @@ def test_each_departure_doubles_the_wait_until_eight_times() -> None:
         (world(DOWN, WELL, applies_last_hour=5), "ask", "too_many_applies"),
         (world(LEFT, WELL, last_apply_at=AT - 60), "stay", "cooldown"),
         (world(LEFT, WELL, last_apply_at=AT - 900), "move", "leftovers"),
+        (world(replace(LEFT, waiting=0), WELL), "stay", "well"),
+        (world(replace(LEFT, p_down=0.1), WELL), "stay", "well"),
+        (world(replace(LEFT, left_by_hand=True), WELL), "stay", "well"),
+        (world(LEFT, WELL, applies_last_hour=5), "ask", "too_many_applies"),
+        (world(replace(DOWN, is_stopped=True), WELL), "stay", "kill_switch"),
+        (world(DOWN, replace(WELL, is_stopped=True)), "stay", "last_healthy"),
+        (world(FIT, FIRST), "return", "well_again"),
+        (world(FIT, FIRST, last_apply_at=AT - 60), "stay", "cooldown"),
+        (world(FIT, FIRST, applies_last_hour=5), "ask", "too_many_applies"),
+        (world(FIT, FIRST, may_act_alone=False), "ask", "approval_required"),
+        (world(FIT, FIRST, is_enforced=False), "stay", "shadow"),
+        (world(replace(FIT, prefer_order=3), FIRST), "readmit", "fit_again"),
+        (world(replace(FIT, prefer_order=3, is_stopped=True), FIRST), "stay", "well"),
+        (world(replace(FIT, prefer_order=3), FIRST, is_enforced=False), "stay", "well"),
+        (world(replace(FIT, prefer_order=3), FIRST, last_apply_at=AT), "readmit", "fit_again"),
+        (world(replace(FIT, baseline=0.014), FIRST), "readmit", "fit_again"),
+        (world(replace(FIT, prefer_order=3, baseline=0.006), FIRST), "return", "well_again"),
+        (world(FIT, replace(DOWN, id="b")), "readmit", "fit_again"),
+        (world(replace(FIT, is_open=True, is_first=True), WELL), "readmit", "fit_again"),
         (
             world(DOWN, WELL, may_act_alone=False, asked=frozenset({("a", "failover")})),
             "stay",
@@ -195,24 +222,58 @@ def test_a_bank_that_is_surely_down_is_left_whole_and_a_likely_one_in_steps() ->
 
 
 def test_one_member_may_be_left_or_a_third_of_the_capacity() -> None:
-    gone = bank("c", 0.9, place=Place(mode="left", left_at=AT))
+    gone = bank("c", 0.9, place=AWAY, is_open=False)
     assert may_eject(world(DOWN, WELL), DOWN)
     assert not may_eject(world(DOWN, WELL, gone), DOWN)
     large = replace(WELL, capacity=10_000)
     assert may_eject(world(DOWN, large, gone), DOWN)
+    asked = judge(world(DOWN, WELL, gone))
+    assert (asked.word, asked.reason) == ("ask", "too_many_ejected")
+
+
+def test_of_six_banks_that_carry_alike_two_may_be_left_and_not_three() -> None:
+    for capacity in (100, 0):
+        six = [bank(id_, capacity=capacity) for id_ in "bcde"]
+        gone = bank("f", 0.9, place=AWAY, is_open=False, capacity=capacity)
+        down = replace(DOWN, capacity=capacity)
+        assert may_eject(world(down, gone, *six), down)
+        assert not may_eject(world(down, gone, replace(gone, id="e"), *six[:3]), down)
+
+
+def test_a_bank_that_was_readmitted_or_is_still_being_left_is_not_gone() -> None:
+    for other in (
+        bank("c", place=Place(penalty=1000, penalty_at=AT)),
+        bank("c", 0.9, place=AWAY, is_open=True),
+    ):
+        assert may_eject(world(DOWN, WELL, other), DOWN)
+
+
+def test_a_bank_that_waits_for_people_holds_up_no_other() -> None:
+    flapping = replace(DOWN, place=Place(penalty=6500, penalty_at=AT, suppressed_since=AT))
+    other = replace(DOWN, id="c", waiting=1)
+    asked = frozenset({("a", "failover")})
+    found = judge(world(flapping, other, WELL, bank("d"), asked=asked))
+    assert (found.word, found.from_bank) == ("move", "c")
+
+
+def test_a_bank_that_is_left_again_after_a_halted_shift_goes_step_by_step() -> None:
+    halted = replace(LIKELY, place=AWAY)
+    found = judge(world(halted, WELL))
+    assert (found.word, found.reason, found.share) == ("move", "likely_down", 5)
+    assert judge(world(replace(halted, p_down=0.5), WELL)).word == "stay"
 
 
 def test_a_return_waits_for_health_time_and_probes() -> None:
     place = Place(mode="left", left_at=AT - 900, better_since=AT - 300, penalty=1000, penalty_at=AT)
-    well = bank("a", 0.1, place=place, probes_ok=5)
-    assert judge(world(well, WELL)).word == "return"
+    well = replace(FIT, place=place)
+    assert judge(world(well, FIRST)).word == "return"
     for not_yet in (
         replace(well, probes_ok=4),
         replace(well, p_down=0.21),
         replace(well, place=replace(place, better_since=AT - 299)),
         replace(well, left_by_hand=True),
     ):
-        assert judge(world(not_yet, WELL)).word == "stay"
+        assert judge(world(not_yet, FIRST)).word == "stay"
 
 
 def test_a_shift_goes_on_when_nothing_speaks_against_it() -> None:
@@ -231,6 +292,10 @@ def test_a_shift_goes_on_when_nothing_speaks_against_it() -> None:
         return judge(world(replace(LIKELY), WELL, shift=replace(shift, **fields)))  # type: ignore[arg-type]
 
     assert said().reason == "shift_under_way"
+    fell = judge(world(replace(LIKELY, p_down=0.2), WELL, shift=shift))
+    assert (fell.word, fell.reason) == ("halt", "left_is_well")
+    beaten = judge(world(replace(LIKELY, p_down=0.2, strikes=3), WELL, shift=shift))
+    assert beaten.reason == "shift_under_way"
     assert (said(is_due=True).word, said(is_due=True).share) == ("step", 25)
     usual = log_ratio(200, 0, 0.005)
     assert usual < -2.25

@@ -55,6 +55,8 @@ async def _two_banks(db: Database) -> None:
     await a_bank_with_money(db, NORTH, amount=9_000_000)
     await a_bank_with_money(db, SOUTH, amount=1_000_000)
     await _floor(db, SOUTH, 3_000_000)
+    # Said to need little, so that the rest is known to be spare.
+    await _floor(db, NORTH, 1)
 
 
 async def _plan(db: Database, days: int = 3) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import rerouting
-from molam.mesh.control import controller
+from molam.mesh.control import controller, rollback
+from molam.mesh.control.rollback import Undo
+from molam.mesh.routing import commands as routing
+from molam.mesh.routing.model import Wanted
 from molam.platform.db import Database
 from rerouting import A, B, C, one, sql
 
@@ -172,4 +176,211 @@ async def test_an_installation_without_a_controller_decides_nothing(
     elsewhere = await controller.decide(worker_db, replace(mesh, region="EU"), "XOF", "bank")
     assert elsewhere is not None
     assert elsewhere.reason == "no_members"
+    assert await rerouting.where(db) == {A: 50}
+
+
+async def _left(db: Database, worker_db: Database, *, probes_ok: int = 0) -> None:
+    """A has been left, long enough ago for what comes next."""
+    await _world(db)
+    await rerouting.let_it_act(db)
+    await controller.decide(worker_db, rerouting.mesh_on(worker_db), "XOF", "bank")
+    if probes_ok:
+        await rerouting.feel(db, A, probes_ok=probes_ok)
+    await sql(
+        db,
+        "update mesh.member_health set better_since = now() - interval '6 minutes'"
+        " where bank_profile_id = $1",
+        A,
+    )
+    await sql(
+        db, "update mesh.mesh_routing_proposals set applied_at = now() - interval '16 minutes'"
+    )
+
+
+async def _mode(db: Database, bank: str) -> str:
+    mode = await one(db, "select mode from mesh.member_health where bank_profile_id = $1", bank)
+    return str(mode)
+
+
+async def test_a_bank_that_is_fit_again_but_not_preferred_is_readmitted_and_moves_nothing(
+    db: Database, worker_db: Database
+) -> None:
+    await _left(db, worker_db, probes_ok=5)
+    await sql(db, "update mesh.mesh_members set prefer_order = 9 where bank_profile_id = $1", A)
+    routes = "select bank_profile_ids from payments.bank_routes where replaced_at is null"
+    before = (await rerouting.where(db), await sql(db, routes))
+    verdict = await controller.decide(worker_db, rerouting.mesh_on(worker_db), "XOF", "bank")
+    assert verdict is not None
+    assert (verdict.word, verdict.reason, verdict.to_bank) == ("readmit", "fit_again", A)
+    assert (await rerouting.where(db), await sql(db, routes)) == before
+    assert (await rerouting.is_open(db, A), await _mode(db, A)) == (True, "serving")
+    assert await one(db, "select count(*) from mesh.mesh_routing_proposals") == 1
+    assert (
+        await one(
+            db,
+            "select count(*) from audit.ops_approval_audit where body::jsonb ->> 'event' = 'mesh.readmit'",
+        )
+        == 1
+    )
+    assert await sql(db, "select verdict, reason, to_bank_id from mesh.verdicts") == [
+        ("return", "fit_again", A)
+    ]
+
+
+async def test_a_bank_that_is_fit_again_takes_over_where_the_last_other_one_fails(
+    db: Database, worker_db: Database
+) -> None:
+    await _left(db, worker_db, probes_ok=5)
+    await sql(db, "update mesh.mesh_members set status = 'suspended' where bank_profile_id = $1", C)
+    await rerouting.feel(db, B, failures=12)
+    await sql(
+        db, "update payments.payouts set bank_profile_id = $1, treasury_account_id = 'ta_' || $1", B
+    )
+    verdict = await controller.decide(worker_db, rerouting.mesh_on(worker_db), "XOF", "bank")
+    assert verdict is not None
+    assert (verdict.word, verdict.reason) == ("move", "surely_down")
+    assert await rerouting.where(db) == {A: 50}
+    assert not await rerouting.is_open(db, B)
+
+
+async def test_a_bank_whose_member_is_stopped_is_not_readmitted(
+    db: Database, worker_db: Database
+) -> None:
+    await _left(db, worker_db, probes_ok=5)
+    await sql(db, "update mesh.mesh_members set prefer_order = 9 where bank_profile_id = $1", A)
+    await sql(
+        db,
+        "insert into mesh.kill_switches (scope, is_engaged, reason, changed_by)"
+        " values ('member:mm_bank_a', true, 'tests', 'tests')",
+    )
+    verdict = await controller.decide(worker_db, rerouting.mesh_on(worker_db), "XOF", "bank")
+    assert verdict is not None
+    assert verdict.word == "stay"
+    assert not await rerouting.is_open(db, A)
+
+
+async def test_what_still_waits_for_a_bank_that_was_left_follows_and_is_damped(
+    db: Database, worker_db: Database
+) -> None:
+    await _left(db, worker_db)
+    mesh = rerouting.mesh_on(worker_db)
+    await rerouting.payouts(db, 7, prefix="po_late_")
+    verdict = await controller.decide(worker_db, mesh, "XOF", "bank")
+    assert verdict is not None
+    assert (verdict.word, verdict.reason) == ("move", "leftovers")
+    assert A not in await rerouting.where(db)
+    await rerouting.payouts(db, 7, prefix="po_later_")
+    soon = await controller.decide(worker_db, mesh, "XOF", "bank")
+    assert soon is not None
+    assert (soon.word, soon.reason) == ("stay", "cooldown")
+    await sql(
+        db, "update mesh.mesh_members set status = 'suspended' where bank_profile_id <> $1", A
+    )
+    await sql(
+        db, "update mesh.mesh_routing_proposals set applied_at = now() - interval '16 minutes'"
+    )
+    nobody = await controller.decide(worker_db, mesh, "XOF", "bank")
+    assert nobody is not None
+    assert (nobody.word, nobody.reason) == ("stay", "last_healthy")
+    assert (await rerouting.where(db))[A] == 7
+
+
+async def test_where_sira_is_less_sure_than_asked_for_people_are_asked(
+    db: Database, worker_db: Database
+) -> None:
+    await _world(db, failing=0.8)
+    await rerouting.people(db)
+    await rerouting.let_it_act(db)
+    sure = {"auto_confidence_threshold": "0.9999", "min_confidence_for_auto": "0.9999"}
+    await sql(
+        db, "update mesh.mesh_policies set rules = rules || $1", {"leave_p_down": "0.5", **sure}
+    )
+    await sql(db, "update mesh.mesh_policies set auto_confidence_threshold = 0.9999")
+    verdict = await controller.decide(worker_db, rerouting.mesh_on(worker_db), "XOF", "bank")
+    assert verdict is not None
+    assert (verdict.word, verdict.reason) == ("ask", "not_sure_enough")
+    assert await rerouting.where(db) == {A: 50}
+    assert await one(db, "select count(*) from approvals.ops_actions") == 1
+
+
+async def test_leftovers_that_found_no_room_are_not_proposed_again_each_minute(
+    db: Database, worker_db: Database
+) -> None:
+    await _left(db, worker_db)
+    mesh = rerouting.mesh_on(worker_db)
+    await rerouting.payouts(db, 7, prefix="po_late_")
+    earlier = datetime.now(UTC) - timedelta(minutes=10)
+    await rerouting.a_proposal(db, mesh, status="simulated", created_at=earlier)
+    await sql(
+        db,
+        "update mesh.mesh_routing_proposals set created_at = $1 where status = 'simulated'",
+        earlier,
+    )
+    count = "select count(*) from mesh.mesh_routing_proposals"
+    before = await one(db, count)
+    verdict = await controller.decide(worker_db, mesh, "XOF", "bank")
+    assert verdict is not None
+    assert (verdict.word, verdict.reason) == ("stay", "cooldown")
+    assert await one(db, count) == before
+    await sql(
+        db,
+        "update mesh.mesh_routing_proposals set created_at = now() - interval '16 minutes'",
+    )
+    later = await controller.decide(worker_db, mesh, "XOF", "bank")
+    assert later is not None
+    assert (later.word, later.reason) == ("move", "leftovers")
+
+
+async def test_a_bank_that_got_worse_during_a_decision_is_looked_at_again_at_once(
+    db: Database, worker_db: Database
+) -> None:
+    await _world(db)
+    await rerouting.let_it_act(db)
+    mesh = rerouting.mesh_on(worker_db)
+    # As if another decision had just proposed to leave it, and not led anybody away yet.
+    async with worker_db.transaction("tests.propose") as tx:
+        await routing.propose(
+            tx,
+            mesh,
+            Wanted(
+                mesh_region_id=rerouting.REGION,
+                currency="XOF",
+                rail="bank",
+                kind="failover",
+                created_by="sira",
+                from_bank_id=A,
+            ),
+        )
+
+    verdict = await controller.decide(worker_db, mesh, "XOF", "bank")
+
+    assert verdict is not None
+    assert (verdict.word, verdict.reason) == ("stay", "just_proposed")
+    waiting = "select count(*) from jobs.pgqueuer where entrypoint = 'mesh.decide'"
+    assert await one(db, waiting) == 1
+
+
+async def test_what_people_took_back_is_theirs_to_decide(
+    db: Database, worker_db: Database, ops_db: Database
+) -> None:
+    await _world(db)
+    await rerouting.let_it_act(db)
+    mesh = rerouting.mesh_on(worker_db)
+    await controller.decide(worker_db, mesh, "XOF", "bank")
+    proposal_id = await one(db, "select id from mesh.mesh_routing_proposals")
+    undo = Undo(
+        proposal_id=proposal_id,
+        reason="The bank says that it is well.",
+        actor=rerouting.PEOPLES,
+        window_h=24,
+        at=mesh.clock.now(),
+    )
+    async with ops_db.transaction("tests.undo") as tx:
+        await rollback.roll_back(tx, undo)
+    await sql(db, "update mesh.mesh_routing_proposals set created_at = now() - interval '1 hour'")
+
+    verdict = await controller.decide(worker_db, mesh, "XOF", "bank")
+
+    assert verdict is not None
+    assert verdict.word != "move"
     assert await rerouting.where(db) == {A: 50}

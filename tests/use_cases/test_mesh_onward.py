@@ -147,6 +147,19 @@ async def test_what_is_held_or_not_yet_due_is_left_alone(
     assert await _queued(db) == [("po_now_0000001", True)]
 
 
+async def test_what_had_no_bank_goes_on_by_the_next_minute_once_a_route_gives_it_one(
+    db: Database, worker_db: Database, ops_db: Database
+) -> None:
+    await rerouting.a_region(db)
+    await rerouting.payouts(db, 2, bank=None)
+    await sql(db, "update payments.payouts set state = 'held', held_reason = 'no_bank_route'")
+    assert await sending.send_due(worker_db) == 0
+    mesh = rerouting.mesh_on(ops_db)
+    await rerouting.apply(ops_db, mesh, await rerouting.a_proposal(db, mesh))
+    assert await sending.send_due(worker_db) == 2
+    assert await _queued(db) == [("po_0000001", True), ("po_0000002", True)]
+
+
 async def test_what_the_second_sweep_moves_is_sent_at_once_too(
     db: Database, worker_db: Database, ops_db: Database
 ) -> None:

@@ -88,13 +88,13 @@ async def _watch(
     drill = await _begun(db, drill_id)
     assert drill.began_at is not None
     _say(drill, drill.began_at, f"{drill.bank_name} fails {drill.severity:.0%} of requests")
-    said: set[str] = set()
+    said: set[tuple[str, datetime]] = set()
     while not stop.is_set():
         now = await drills.timeline(db, drill_id)
         assert now is not None
         for name, at, text in _steps(settings, now):
-            if at is not None and name not in said:
-                said.add(name)
+            if at is not None and (name, at) not in said:
+                said.add((name, at))
                 _say(drill, at, text)
         if approve and now.proposal_status in {"proposed", "simulated"}:
             await _approve(settings, now.proposal_id or "")

@@ -97,6 +97,7 @@ def _lifespan(
         app.state.runtime = Runtime(db, known, PolicyBook(known), worker_name("ops"))
         app.state.tokens = auth.tokens
         app.state.passkeys = Party.at(settings.ops_url)
+        app.state.mesh_url = settings.mesh_url
         app.state.ops_cursors = Cursors(secret_key(settings), purpose="ops-actions")
         app.state.hub = hub = Hub(channels=CHANNELS)
 

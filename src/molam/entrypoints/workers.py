@@ -107,9 +107,7 @@ async def catch_up(settings: Settings) -> int:
         async with asyncio.TaskGroup() as tasks:
             counts = [
                 tasks.create_task(_drain(db, consumer, settings.database_dsn))
-                for consumer in _consumers(
-                    frozenset(READERS), mesh_of(settings, db, worker="catch-up"), group=""
-                )
+                for consumer in _consumers(settings, frozenset(READERS), db, group="")
             ]
     return max(count.result() for count in counts)
 
@@ -125,7 +123,9 @@ async def _drain(db: Database, consumer: Consumer, dsn: str) -> int:
     return count
 
 
-def _consumers(parts: frozenset[str], mesh: Mesh, *, group: str) -> list[Consumer]:
+def _consumers(
+    settings: Settings, parts: frozenset[str], db: Database, *, group: str
+) -> list[Consumer]:
     consumers = []
     if "intake" in parts:
         consumers.append(Consumer(group or "intake", payments.TOPICS, payments.store_events))
@@ -133,6 +133,8 @@ def _consumers(parts: frozenset[str], mesh: Mesh, *, group: str) -> list[Consume
         worker = merchant.KpiWorker(SystemClock())
         consumers.append(Consumer(group or "kpi", merchant.TOPICS, worker.handle))
     if "mesh" in parts:
+        # Only here: other parts need no key of SIRA's.
+        mesh = mesh_of(settings, db, worker="mesh")
         consumers.extend(mesh_jobs.consumers(mesh, group=group))
     if webhook_delivery.PART in parts:
         consumers.append(webhook_delivery.consumer(group=group))
@@ -144,7 +146,7 @@ async def _consume(
 ) -> None:
     kafka = Kafka.of(settings)
     group = settings.kafka_group_id if named and kafka is not None else ""
-    consumers = _consumers(parts, mesh_of(settings, db, worker="mesh"), group=group)
+    consumers = _consumers(settings, parts, db, group=group)
     topics = (*payments.TOPICS, *mesh_jobs.TOPICS)
     async with asyncio.TaskGroup() as tasks:
         if consumers:

@@ -13,6 +13,7 @@ from molam.ops import (
     history_pages,
     inbox_pages,
     live,
+    mesh_pages,
     policy_editor,
     policy_pages,
     propose_pages,
@@ -46,5 +47,6 @@ ALL = (
     statement_line_pages.routes,
     statement_books_pages.routes,
     audit_pages.routes,
+    mesh_pages.routes,
     live.routes,
 )

@@ -113,7 +113,9 @@ async def start(db: Database, clock: Clock, wish: Wish) -> str:
             started_by=wish.started_by,
         )
         if added is None:
-            raise DrillRefused("A drill of this bank runs already.", bank=wish.bank_profile_id)
+            raise DrillRefused(
+                "There is no such bank, or a drill of it runs already.", bank=wish.bank_profile_id
+            )
         found = await tx.one(store.FIND, id=drill_id)
         assert found is not None
         _check(found)
@@ -124,9 +126,10 @@ async def start(db: Database, clock: Clock, wish: Wish) -> str:
 def _check(drill: store.DrillRow) -> None:
     if "/banks/" not in drill.endpoint_url:
         raise DrillRefused("Only simulated banks are broken on purpose.")
-    if DRILLED.currency not in drill.currency_codes or _RAIL not in drill.rails:
+    carries = DRILLED.currency in drill.currency_codes and _RAIL in drill.rails
+    if not carries or drill.connector != "http_bank":
         raise DrillRefused(
-            f"A drill needs a bank that carries transfers in {DRILLED.currency}.",
+            f"A drill needs a bank that carries transfers in {DRILLED.currency}, one by one.",
             bank=drill.bank_profile_id,
         )
 

@@ -19,6 +19,7 @@ class DrillRow:
     endpoint_url: str
     currency_codes: list[str]
     rails: list[str]
+    connector: str
     severity: Decimal
     minutes: int
     payouts: int
@@ -61,14 +62,16 @@ ADD = Query(
     """
     /* drills.add */
     insert into mesh.drills (id, bank_profile_id, severity, minutes, payouts, started_by)
-    values (:id, :bank_profile_id, :severity, :minutes, :payouts, :started_by)
+    select :id, b.id, :severity, :minutes, :payouts, :started_by
+      from payments.bank_profiles as b
+     where b.id = :bank_profile_id
         on conflict do nothing
     returning id
     """,
     row=IdRow,
 )
 
-_COLUMNS = """d.id, d.bank_profile_id, b.name as bank_name, b.endpoint_url, b.currency_codes, b.rails, d.severity,
+_COLUMNS = """d.id, d.bank_profile_id, b.name as bank_name, b.endpoint_url, b.currency_codes, b.rails, b.connector, d.severity,
            d.minutes, d.payouts, d.state, d.temper, d.reason, d.started_by, d.asked_at, d.began_at, d.ends_at, d.ended_at"""
 
 FIND = Query(
@@ -88,6 +91,7 @@ LIST_NEWEST = Query(
      order by d.asked_at desc limit :limit""",
     row=DrillRow,
 )
+
 
 @dataclass(frozen=True, slots=True)
 class BankRow:
@@ -164,13 +168,18 @@ TIMELINE = Query(
         select d.*, (select array_agg(p.payout_id) from mesh.drill_payouts as p where p.drill_id = d.id) as ids
           from mesh.drills as d
          where d.id = :id
-    ), route as (
+    ), routes as (
         select r.id, r.status, r.created_at, r.applied_at
           from drill as d
           join mesh.mesh_routing_proposals as r
             on r.from_bank_id = d.bank_profile_id and r.created_at >= d.began_at and r.kind = 'failover'
-         order by r.applied_at nulls last, r.created_at
-         limit 1
+    ), route as (
+        select * from routes order by applied_at nulls last, created_at limit 1
+    ), led as (
+        select m.original_amount, m.reconciliation_status, m.reconciled_at
+          from mesh.mesh_reconciliations as m
+          join drill as d on m.payout_id = any(d.ids)
+         where m.routing_proposal_id in (select id from routes)
     )
     select now() as now,
            (select min(e.at)
@@ -184,24 +193,18 @@ TIMELINE = Query(
            (select id from route) as proposal_id,
            (select status from route) as proposal_status,
            (select created_at from route) as decided_at,
-           (select applied_at from route) as applied_at,
-           (select count(*) from mesh.mesh_reconciliations as m
-             where m.routing_proposal_id = (select id from route)
-               and m.payout_id = any(d.ids))::int as moved,
-           (select coalesce(sum(m.original_amount), 0) from mesh.mesh_reconciliations as m
-             where m.routing_proposal_id = (select id from route)
-               and m.payout_id = any(d.ids))::bigint as moved_value,
+           -- A gradual route is applied when its last step is.
+           (select max(a.completed_at) from mesh.mesh_action_logs as a
+             where a.routing_proposal_id in (select id from routes)
+               and a.action_type <> 'rollback' and a.result in ('success', 'partial')) as applied_at,
+           (select count(*) from led)::int as moved,
+           (select coalesce(sum(original_amount), 0) from led)::bigint as moved_value,
            (select count(*) from payments.payouts as p
              where p.merchant_id = :merchant_id and p.id = any(d.ids)
                and p.bank_profile_id = d.bank_profile_id
                and p.state in ('scheduled', 'held', 'pending'))::int as left_behind,
-           (select count(*) from mesh.mesh_reconciliations as m
-             where m.routing_proposal_id = (select id from route)
-               and m.payout_id = any(d.ids)
-               and m.reconciliation_status <> 'pending')::int as reconciled,
-           (select max(m.reconciled_at) from mesh.mesh_reconciliations as m
-             where m.routing_proposal_id = (select id from route)
-               and m.payout_id = any(d.ids)) as reconciled_at,
+           (select count(*) from led where reconciliation_status <> 'pending')::int as reconciled,
+           (select max(reconciled_at) from led) as reconciled_at,
            (select count(*) from payments.payouts as p
              where p.merchant_id = :merchant_id and p.id = any(d.ids) and p.state = 'paid')::int as paid,
            coalesce(cardinality(d.ids), 0)::int as made

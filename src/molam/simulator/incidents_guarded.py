@@ -88,7 +88,7 @@ class Guarded(Filtered):
         for asked, (since, wanted) in list(self._asked.items()):
             if minute - since >= PEOPLE_MIN:
                 del self._asked[asked]
-                self._carry_out(wanted, minute, self._watched(minute, expected))
+                self._carry_out(wanted, minute, self._watched(minute, expected), is_agreed=True)
         banks = self._watched(minute, expected)
         verdict = judge(self._world(minute, banks))
         while verdict.word == "readmit":
@@ -161,13 +161,15 @@ class Guarded(Filtered):
             shift=self._shift_at(minute),
         )
 
-    def _carry_out(self, verdict: Verdict, minute: float, banks: Sequence[Bank]) -> None:
+    def _carry_out(
+        self, verdict: Verdict, minute: float, banks: Sequence[Bank], *, is_agreed: bool = False
+    ) -> None:
         if verdict.word == "halt":
             self._shift = None
         elif verdict.word == "step" and self._shift is not None:
             self._go(int(self._shift.to_bank_id), verdict.share, minute)
         elif verdict.kind == "failover":
-            self._leave(verdict, minute, banks)
+            self._leave(verdict, minute, banks, is_agreed=is_agreed)
         elif verdict.to_bank is not None:
             bank = int(verdict.to_bank)
             if verdict.kind == "return":
@@ -177,7 +179,9 @@ class Guarded(Filtered):
             if verdict.word != "readmit":
                 self._go(bank, WHOLE, minute)
 
-    def _leave(self, verdict: Verdict, minute: float, banks: Sequence[Bank]) -> None:
+    def _leave(
+        self, verdict: Verdict, minute: float, banks: Sequence[Bank], *, is_agreed: bool
+    ) -> None:
         is_ill = banks[self._best].p_down >= HEALTHY_BELOW or self._strikes[self._best] > 0
         if verdict.from_bank != str(self._best) or not is_ill:
             # What people agreed to has come too late to be right.
@@ -186,6 +190,10 @@ class Guarded(Filtered):
         if not others:
             return
         target = min(others, key=lambda each: (each.failure, each.prefer_order))
+        sure = confidence_of_move(self.beliefs[self._best], self.beliefs[int(target.id)])
+        if not is_agreed and sure < self._rules.auto_confidence_threshold:
+            self._asked.setdefault((verdict.from_bank, verdict.kind), (minute, verdict))
+            return
         left = hysteresis.left(self._places[self._best], minute * MINUTE_S, self._limits)
         self._places[self._best] = left
         self._good[self._best] = 0

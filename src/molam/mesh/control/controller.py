@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import structlog
 
+from molam.audit.chain import Fact
+from molam.audit.commands import append_to
 from molam.kernel.refusals import Refusal
 from molam.mesh.control import commands, store, telling, world_store
-from molam.mesh.control.judging import REJECT, Shift, Verdict, judge
+from molam.mesh.control.judging import REJECT, Shift, Verdict, World, judge
 from molam.mesh.control.looking import Scope, look
 from molam.mesh.control.model import CONTROLLER
 from molam.mesh.control.recording import WHOLE
-from molam.mesh.members import regions
+from molam.mesh.members import regions, switches
 from molam.mesh.members.policies import Policy
 from molam.mesh.routing import commands as routing
 from molam.mesh.routing import queries as proposals
 from molam.mesh.routing.model import Wanted
 from molam.mesh.runtime import Mesh
+from molam.mesh.signals.commands import DECIDE
+from molam.mesh.signals.model import Decide
+from molam.payments.banks import gates
+from molam.payments.banks.gates import Gate
 from molam.platform.db import Database, Tx
+from molam.platform.jobs import enqueue
 
 log = structlog.get_logger()
 
 EXPIRED_MAX = 500
+_AGAIN_S = 0.3
+_STORED = {"readmit": "return"}
+"""What pages and lists show as one; the reason tells them apart."""
 
 
 async def decide(db: Database, mesh: Mesh, currency: str, rail: str) -> Verdict | None:
@@ -31,6 +43,34 @@ async def decide(db: Database, mesh: Mesh, currency: str, rail: str) -> Verdict 
     """
     if not mesh.is_controller:
         return None
+    seen = await _look(db, mesh, currency, rail)
+    while seen is not None and seen.verdict.word == "readmit":
+        before = seen
+        if not await _readmit(db, mesh, before):
+            return before.verdict
+        # Now there is one more bank to lead payouts to, if they wait for one.
+        seen = await _look(db, mesh, currency, rail, after=before.verdict)
+        if seen is not None and not seen.verdict.acts:
+            return before.verdict
+    if seen is None or not seen.verdict.acts:
+        return None if seen is None else seen.verdict
+    return await _carry_out(db, mesh, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was decided about a scope, and by what."""
+
+    scope: Scope
+    world: World
+    policy: Policy
+    verdict: Verdict
+
+
+async def _look(
+    db: Database, mesh: Mesh, currency: str, rail: str, *, after: Verdict | None = None
+) -> _Seen | None:
+    """Judge a scope as it is now, and remember that: or *after*, if nothing more is to be done."""
     async with db.transaction("mesh.look") as tx:
         region = await regions.find(tx, mesh.region)
         if region is None:
@@ -40,12 +80,37 @@ async def decide(db: Database, mesh: Mesh, currency: str, rail: str) -> Verdict 
         await tx.one(world_store.LOCK_DECISION, **scope.columns)
         world, policy = await look(tx, mesh, scope)
         verdict = judge(world)
-        await _remember(tx, scope, verdict)
+        await _remember(tx, scope, verdict if after is None or verdict.acts else after)
         if verdict.word == "freeze":
             await telling.frozen(tx, scope, world)
-    if verdict.acts:
-        verdict = await _carry_out(db, mesh, scope, verdict, shift=world.shift, policy=policy)
-    return verdict
+    return _Seen(scope, world, policy, verdict)
+
+
+async def _readmit(db: Database, mesh: Mesh, seen: _Seen) -> bool:
+    """Open the gate of a bank that is fit again; return whether it still was to be opened."""
+    scope, bank = seen.scope, seen.verdict.to_bank
+    assert bank is not None
+    async with db.transaction("mesh.readmit") as tx:
+        await tx.one(world_store.LOCK_DECISION, **scope.columns)
+        await tx.one(store.LOCK_SCOPE, currency=scope.currency)
+        stop = await switches.engaged(
+            tx, scope.region_id, bank_ids=[bank], policy_id=seen.policy.id
+        )
+        now, _ = await look(tx, mesh, scope, writes=False)
+        again = judge(replace(now, is_enforced=True))
+        if stop is not None or (again.word, again.to_bank) != ("readmit", bank):
+            return False
+        await gates.open_(tx, Gate(bank, scope.rail, scope.currency), cause="it is fit again")
+        await tx.run(store.SET_SERVING, banks=[bank], **scope.lane)
+        await tx.run(store.TELL_PAGES)
+        fact = Fact(
+            event="mesh.readmit",
+            actor_kind="system",
+            actor_id=CONTROLLER.id,
+            data={"bank_profile_id": bank, **scope.lane},
+        )
+        await append_to(tx, f"mesh:{scope.region_id}", [fact], at=mesh.clock.now())
+    return True
 
 
 async def decide_all(db: Database, mesh: Mesh) -> None:
@@ -60,15 +125,8 @@ async def decide_all(db: Database, mesh: Mesh) -> None:
         await decide(db, mesh, each.currency, each.rail)
 
 
-async def _carry_out(
-    db: Database,
-    mesh: Mesh,
-    scope: Scope,
-    verdict: Verdict,
-    *,
-    shift: Shift | None,
-    policy: Policy,
-) -> Verdict:
+async def _carry_out(db: Database, mesh: Mesh, seen: _Seen) -> Verdict:
+    scope, verdict, shift = seen.scope, seen.verdict, seen.world.shift
     proposal_id: str | None
     try:
         if verdict.word in {"step", "halt"}:
@@ -76,7 +134,7 @@ async def _carry_out(
             await _go_on(db, mesh, verdict, shift)
             proposal_id = shift.proposal_id
         else:
-            proposal_id = await _propose(db, mesh, scope, verdict, policy=policy)
+            verdict, proposal_id = await _propose(db, mesh, seen)
     except Refusal as refusal:
         log.warning("mesh.controller.refused", code=refusal.code, detail=refusal.detail)
         async with db.transaction("mesh.remember") as tx:
@@ -87,32 +145,47 @@ async def _carry_out(
     return verdict
 
 
-async def _propose(
-    db: Database, mesh: Mesh, scope: Scope, verdict: Verdict, *, policy: Policy
-) -> str | None:
-    """Have a route proposed and tried out; then apply it, or put it to people."""
+async def _propose(db: Database, mesh: Mesh, seen: _Seen) -> tuple[Verdict, str | None]:
+    """
+    Have a route proposed and tried out; then apply it, or put it to people.
+
+    Returns what came of it, and the proposal.
+    """
+    scope, verdict, rules = seen.scope, seen.verdict, seen.policy.rules
     async with db.transaction("mesh.propose") as tx:
         await tx.one(world_store.LOCK_DECISION, **scope.columns)
-        before = await tx.all(world_store.LIST_ASKED, **scope.columns)
+        before = await tx.all(
+            world_store.LIST_ASKED, **scope.columns, recent_min=rules.cooldown_minutes
+        )
         same = [
             each
             for each in before
             if each.kind == verdict.kind and each.from_bank_id in {verdict.from_bank, None}
         ]
         if any(each.is_fresh for each in same):
-            return None
+            if verdict.word == "move" and verdict.reason == "surely_down":
+                # Another decision is under way that looked before the bank was surely down,
+                # and leads only a share away. Once it has, the rest follows at once.
+                again = Decide(scope.currency, scope.rail)
+                await enqueue(tx, DECIDE, again, delay_s=_AGAIN_S)
+            return replace(verdict, word="stay", reason="just_proposed"), None
+        if verdict.reason == "leftovers" and any(each.is_recent for each in same):
+            # What found no room a minute ago finds none now, most likely.
+            return replace(verdict, word="stay", reason="cooldown"), None
         row = await routing.propose(tx, mesh, _wanted(scope, verdict))
         await routing.simulate(tx, mesh, row.id)
         row = await proposals.get(tx, row.id)
-        sure = row.kind in {"return", "reorder"} or (
-            row.confidence >= policy.rules.auto_confidence_threshold
+        sure = row.kind in {"return", "reorder"} or row.confidence >= (
+            rules.auto_confidence_threshold
         )
         alone = verdict.word != "ask" and sure
         if not alone and not any(each.waits_for_people for each in same):
             await commands.ask_people(tx, mesh, row)
     if alone:
         await commands.apply_now(db, mesh, row.id, actor=CONTROLLER, share=verdict.share)
-    return row.id
+    elif verdict.word != "ask":
+        verdict = replace(verdict, word="ask", reason="not_sure_enough")
+    return verdict, row.id
 
 
 def _wanted(scope: Scope, verdict: Verdict) -> Wanted:
@@ -133,6 +206,7 @@ async def _go_on(db: Database, mesh: Mesh, verdict: Verdict, shift: Shift) -> No
         await commands.apply_now(db, mesh, shift.proposal_id, actor=CONTROLLER, share=verdict.share)
     async with db.transaction("mesh.end_step") as tx:
         ill = shift.log_ratio >= REJECT or verdict.word == "halt"
+        ill = ill and verdict.reason != "left_is_well"
         result = "ill" if ill else "well" if verdict.reason == "target_does_well" else "no_evidence"
         await tx.run(
             world_store.END_STEP,
@@ -144,7 +218,8 @@ async def _go_on(db: Database, mesh: Mesh, verdict: Verdict, shift: Shift) -> No
             log_ratio=shift.log_ratio,
         )
         if verdict.word == "halt":
-            why = f"halted at {shift.share} %: the bank it goes to suffers"
+            who = "it leaves is well again" if not ill else "it goes to suffers"
+            why = f"halted at {shift.share} %: the bank {who}"
             await tx.run(world_store.END_SHIFT, id=shift.proposal_id, why=why)
         await tx.run(store.TELL_PAGES)
 
@@ -165,7 +240,7 @@ async def _remember(
     await tx.run(
         world_store.PUT_VERDICT,
         **scope.columns,
-        verdict=verdict.word if refused is None else "stay",
+        verdict="stay" if refused is not None else _STORED.get(verdict.word, verdict.word),
         reason=verdict.reason if refused is None else refused.code.replace("-", "_"),
         detail=detail,
         from_bank=verdict.from_bank,

@@ -42,12 +42,15 @@ class Bank:
     """What it carries in a day; 0: nobody has said."""
     left_by_hand: bool = False
     """People led payouts away from it, and people lead them back."""
+    is_stopped: bool = False
+    """Somebody has stopped whatever happens to it by itself."""
     better: Mapping[str, float] = field(default_factory=dict)
     """How surely each other bank fails less."""
 
     @property
     def is_healthy(self) -> bool:
-        return self.place.mode == "serving" and self.is_open and self.p_down < HEALTHY_BELOW
+        may_serve = self.place.mode == "serving" and self.is_open and not self.is_stopped
+        return may_serve and self.p_down < HEALTHY_BELOW
 
     @property
     def is_ejected(self) -> bool:
@@ -236,6 +239,8 @@ def _leaving(world: World, bank: Bank, limits: Limits) -> Verdict:
         share=_WHOLE if surely or bank.is_ejected else next_share(world.rules, 0),
         p_down=bank.p_down,
     )
+    if bank.is_stopped:
+        return _because(verdict, "stay", "kill_switch")
     if not any(each.is_healthy and each.id != bank.id for each in world.banks):
         return _because(verdict, "stay", "last_healthy")
     if bank.is_ejected:
@@ -277,7 +282,7 @@ def _fit(world: World) -> list[Bank]:
     return [
         bank
         for bank in sorted(world.banks, key=lambda each: (each.prefer_order, each.id))
-        if not bank.left_by_hand
+        if not (bank.left_by_hand or bank.is_stopped)
         and hysteresis.may_return(
             bank.place, bank.p_down, world.at, limits, probes_ok=bank.probes_ok
         )

@@ -59,9 +59,12 @@ class _Seen:
     waiting: dict[str | None, int]
     first: frozenset[str]
     closed: frozenset[str]
+    stopped: frozenset[str]
+    """Members by id, not by bank."""
+    currency: str
 
 
-async def look(tx: Tx, mesh: Mesh, scope: Scope) -> tuple[World, Policy]:
+async def look(tx: Tx, mesh: Mesh, scope: Scope, *, writes: bool = True) -> tuple[World, Policy]:
     """Read everything that `judging.judge` needs, and write down where banks stand now."""
     policy = await policies.effective(tx, scope.region_id, mesh)
     members = await queries.eligible(tx, region_id=scope.region_id, **scope.lane)
@@ -88,12 +91,23 @@ async def look(tx: Tx, mesh: Mesh, scope: Scope) -> tuple[World, Policy]:
         {row.bank_profile_id: row.value for row in rows},
         await _first(tx, scope, members, closed),
         closed,
+        await _stopped(tx),
+        scope.currency,
     )
     limits = limits_of(policy.rules)
     banks = _watched(seen, at, limits, policy)
-    await _write_places(tx, scope, banks)
+    if writes:
+        await _write_places(tx, scope, banks)
     world = await _world(tx, scope, policy, banks=tuple(banks), at=at)
     return replace(world, stopped=None if stopped is None else stopped.scope), policy
+
+
+async def _stopped(tx: Tx) -> frozenset[str]:
+    return frozenset(
+        row.scope.removeprefix("member:")
+        for row in await switches.listed(tx)
+        if row.is_engaged and row.scope.startswith("member:")
+    )
 
 
 async def _first(
@@ -142,7 +156,8 @@ def _bank(member: MemberRow, seen: _Seen, at: datetime, limits: Limits) -> Bank:
         is_open=id_ not in seen.closed,
         is_first=id_ in seen.first,
         waiting=seen.waiting.get(id_, 0),
-        capacity=member.capabilities.daily_limit("") or 0,
+        capacity=member.capabilities.daily_limit(seen.currency) or 0,
+        is_stopped=member.id in seen.stopped,
         left_by_hand=place is not None and place.left_by_hand,
         better={
             other.bank_profile_id: confidence_of_move(
@@ -188,7 +203,8 @@ async def _world(
 ) -> World:
     history = await tx.one(world_store.FIND_HISTORY, **scope.columns)
     assert history is not None
-    asked = await tx.all(world_store.LIST_ASKED, **scope.columns)
+    recent = policy.rules.cooldown_minutes
+    asked = await tx.all(world_store.LIST_ASKED, **scope.columns, recent_min=recent)
     return World(
         at=at.timestamp(),
         rules=policy.rules,
@@ -199,7 +215,9 @@ async def _world(
         last_reorder_at=_unix(history.last_reorder_at),
         applies_last_hour=history.applies_last_hour,
         asked=frozenset(
-            (each.from_bank_id if each.kind == "failover" else None, each.kind) for each in asked
+            (each.from_bank_id if each.kind == "failover" else None, each.kind)
+            for each in asked
+            if each.waits_for_people
         ),
         shift=await _shift(tx, scope, banks),
     )

@@ -15,6 +15,7 @@ from molam.kernel.digests import canonical_bytes
 from molam.kernel.ids import show, uuid7
 from molam.mesh.control import log_store, onward, store, sweep_store
 from molam.mesh.control.checks import Wish
+from molam.mesh.control.hysteresis import Limits
 from molam.mesh.control.model import (
     Actor,
     ApplyKeyReused,
@@ -23,7 +24,7 @@ from molam.mesh.control.model import (
     RollbackTooLate,
     RolledBack,
 )
-from molam.mesh.control.recording import WHOLE, Watch, publish
+from molam.mesh.control.recording import Watch, publish
 from molam.mesh.routing import queries as proposals
 from molam.mesh.routing.model import ProposalNotInState
 from molam.mesh.routing.store import ProposalRow
@@ -136,7 +137,8 @@ async def _restore_routes(
     tx: Tx, row: ProposalRow, steps: Sequence[log_store.ActionRow]
 ) -> str | None:
     """Put the routes back that were in force; return why not, where somebody changed them since."""
-    replaced = [each.payload["routes"] for each in steps if each.payload.get("share") == WHOLE]
+    # Later sweeps are steps as well, and replaced none.
+    replaced = [each.payload["routes"] for each in steps if "routes" in each.payload]
     routes = next((each for each in replaced if each.get("after")), None)
     if routes is None:
         return "no route was replaced"
@@ -168,7 +170,10 @@ async def _restore_routes(
 async def _reset_place(tx: Tx, row: ProposalRow) -> None:
     where: dict[str, Any] = {"rail": row.rail, "currency": row.currency}
     if row.kind not in _RETURNS and row.from_bank_id is not None:
-        await tx.run(store.SET_SERVING, banks=[row.from_bank_id], **where)
+        banks = [row.from_bank_id]
+        await tx.run(store.SET_SERVING, banks=banks, **where)
+        # Else the controller would leave the bank again a moment later.
+        await tx.run(store.SET_SUPPRESSED, banks=banks, suppress_at=Limits().suppress_at, **where)
     elif row.kind == "return" and row.to_bank_id is not None:
         await tx.run(store.SET_AWAY, banks=[row.to_bank_id], **where)
 

@@ -281,6 +281,19 @@ SET_SERVING = Query(
     locks=Rank.MEMBER_HEALTH,
 )
 
+# What people took back is theirs to decide about for a while.
+SET_SUPPRESSED = Query(
+    """
+    /* control.set_suppressed */
+    update mesh.member_health
+       set penalty = greatest(penalty, :suppress_at::float8), penalty_at = now(),
+           suppressed_since = coalesce(suppressed_since, now())
+     where bank_profile_id = any(:banks::text[]) and rail = :rail and currency = :currency
+    """,
+    row=Nothing,
+    locks=Rank.MEMBER_HEALTH,
+)
+
 SET_AWAY = Query(
     """
     /* control.set_away */

@@ -46,6 +46,7 @@ class AskedRow:
     from_bank_id: str | None
     kind: str
     is_fresh: bool
+    is_recent: bool
     waits_for_people: bool
 
 
@@ -169,6 +170,7 @@ LIST_ASKED = Query(
     """
     /* control.list_asked */
     select p.id, p.from_bank_id, p.kind, p.created_at > now() - interval '30 seconds' as is_fresh,
+           p.created_at > now() - make_interval(mins => :recent_min::int) as is_recent,
            p.ops_action_id is not null as waits_for_people
       from mesh.mesh_routing_proposals as p
      where p.mesh_region_id = :region and p.currency = :currency and p.rail = :rail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -21,12 +22,12 @@ from molam.mesh.federation.model import (
     ProposalContent,
     QuoteContent,
 )
-from molam.mesh.federation.peers import Peers
+from molam.mesh.federation.peers import Peer, Peers
 from molam.mesh.federation.store import CorridorRow, PeerRow, TableRow
 from molam.mesh.members import regions
 from molam.mesh.runtime import Mesh
 from molam.platform.db import Tx
-from molam.sira.content import sign_content, verify_content
+from molam.sira.content import Claims, sign_content, verify_content
 
 log = structlog.get_logger()
 
@@ -44,15 +45,24 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     token: str
 
 
-async def receive(tx: Tx, peers: Peers, message: Message, *, now: Instant) -> str:
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """A message that its peer signed, and what it says."""
+
+    peer: Peer
+    said: dict[str, Any]
+    content: model.Content
+    claims: Claims
+
+
+def believe(peers: Peers, message: Message, *, now: Instant) -> Believed:
     """
-    Check a message and keep it, once; return the id of its token.
+    Check a message by what it bears alone, before it costs anything.
 
     Raises:
         PeerUnknown: the region has no key here.
         AdviceRefused: unsigned, altered, of another kind, expired, or not valid yet.
         MessageRefused: of another shape, of another region, or too old.
-        MessageUsed: it was taken before.
     """
     peer = peers.known.get(message.mesh_region_id)
     if peer is None:
@@ -62,6 +72,19 @@ async def receive(tx: Tx, peers: Peers, message: Message, *, now: Instant) -> st
     content = model.read_content(message.kind, said, peer.region_id)
     if now.timestamp() - claims.iat > AGE_MAX_S:
         raise model.MessageRefused("It is more than an hour old.")
+    return Believed(peer, said, content, claims)
+
+
+async def receive(tx: Tx, peers: Peers, message: Message, *, now: Instant) -> str:
+    """
+    Check a message and keep it, once; return the id of its token.
+
+    Raises:
+        PeerUnknown, AdviceRefused, MessageRefused: as `believe`.
+        MessageUsed: it was taken before.
+    """
+    found = believe(peers, message, now=now)
+    peer, claims, content = found.peer, found.claims, found.content
     await regions.get(tx, peer.region_id)
     token_id = f"peer/{peer.region_id}/{claims.jti}"
     if not await tx.run(store.USE_TOKEN, token_id=token_id, used_for=f"federation/{message.kind}"):
@@ -76,7 +99,7 @@ async def receive(tx: Tx, peers: Peers, message: Message, *, now: Instant) -> st
         rail=None if isinstance(content, QuoteContent) else content.rail,
         currency=content.currency,
         p_down=None if prediction is None else prediction.p_down,
-        content=said,
+        content=found.said,
         token=message.token,
         issued_at=datetime.fromtimestamp(claims.iat, UTC),
         expires_at=datetime.fromtimestamp(claims.exp, UTC),

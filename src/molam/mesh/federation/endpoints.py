@@ -123,8 +123,11 @@ class CorridorsAnswer(msgspec.Struct):
 async def take_message(request: Request, _caller: Caller, body: Message) -> TakenAnswer:
     """Take what another region says: signed with the key we share, once, and within the hour."""
     mesh = request.app.state.mesh
+    now = mesh.clock.now()
+    # Anybody may send one, and strangers are given no connection to the database.
+    commands.believe(mesh.peers, body, now=now)
     async with request.app.state.db.transaction("federation.receive") as tx:
-        token_id = await commands.receive(tx, mesh.peers, body, now=mesh.clock.now())
+        token_id = await commands.receive(tx, mesh.peers, body, now=now)
     return TakenAnswer(True, token_id)
 
 

@@ -8,7 +8,7 @@ import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import structlog
@@ -64,6 +64,8 @@ async def import_history(tx: Tx, bank_profile_id: str, currency: str, content: s
     if not found:
         raise model.BankAccountAbsent("Accounts are listed by GET /api/mesh/liquidity/positions.")
     days = read_history(content)
+    if any(each.day > datetime.now(UTC).date() for each in days):
+        raise model.HistoryRefused("A day that has not come yet is no history.")
     return await tx.run(
         flow_store.IMPORT,
         bank_profile_id=bank_profile_id,

@@ -100,6 +100,9 @@ def _account(known: Known, position: Position, days: int) -> Account:
         reach = reach_of(net.get(day), peak.get(day))
         demand.append(expected)
         needed.append(row.minimum_float + max(0, reach - expected))
+    if not net and not peak and not row.minimum_float:
+        # Nobody has said what it needs, so nothing there is known to be spare.
+        needed = [max(0, position.available - row.waiting)] * days
     return Account(
         bank=row.bank_profile_id,
         currency=row.currency,

@@ -23,7 +23,9 @@ from molam.platform.web.wire import CurrencyCode, Identifier
 routes = Routes()
 
 Amount = Annotated[int, Meta(ge=1, le=MINOR_MAX, description="Minor units of the currency")]
-Reason = Annotated[str, Meta(min_length=1, max_length=model.REASON_LENGTH_MAX, pattern=r"\S[\s\S]*\Z")]
+Reason = Annotated[
+    str, Meta(min_length=1, max_length=model.REASON_LENGTH_MAX, pattern=r"\S[\s\S]*\Z")
+]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 
 
