@@ -126,9 +126,7 @@ def forecast(
         model_version=TIER_1,
         served_by="tier1",
     )
-    return _told(
-        view, now, window_minutes=window_minutes, recent=recent, calibration=calibration
-    )
+    return _told(view, now, window_minutes=window_minutes, recent=recent, calibration=calibration)
 
 
 def predict(
