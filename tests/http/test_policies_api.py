@@ -241,6 +241,7 @@ async def test_templates_say_which_action_types_are_not_here_yet(clients: Client
         "high-value-payout": [],
         "merchant-fee-adjustment": [],
         "float-top-up": [],
+        "mesh-member": [],
     }
 
 

@@ -26,7 +26,7 @@ PEERS = Peers(
     {each: Peer(each, Secret(f"{each}-key-".ljust(40, "k"))) for each in (EU, US, GLOBAL)},
     allow_private=True,
 )
-NOW = SystemClock().now()
+CLOCK = SystemClock()
 
 
 def a_prediction(region: str = EU, p_down: float = 0.9, **changed: Any) -> dict[str, Any]:
@@ -42,14 +42,14 @@ def a_prediction(region: str = EU, p_down: float = 0.9, **changed: Any) -> dict[
 
 
 def a_message(region: str = EU, *, at: Clock | None = None, **changed: Any) -> Message:
-    now = NOW if at is None else at.now()
+    now = CLOCK.now() if at is None else at.now()
     content = a_prediction(region, **changed)
     return signed_message("prediction", content, peers=PEERS, to=region, now=now)
 
 
 async def _take(db: Database, message: Message) -> str:
     async with db.transaction("tests.take") as tx:
-        return await commands.receive(tx, PEERS, message, now=NOW)
+        return await commands.receive(tx, PEERS, message, now=CLOCK.now())
 
 
 async def test_a_signed_message_is_taken_once(ops_db: Database) -> None:
@@ -73,12 +73,12 @@ async def test_the_same_message_sent_at_once_is_taken_once(ops_db: Database) -> 
 async def test_what_was_forged_altered_or_is_old_is_refused(ops_db: Database) -> None:
     good = a_message()
     forged = Peers({EU: Peer(EU, Secret("another-key-of-somebody-else-".ljust(40, "x")))})
-    stale = a_message(at=ManualClock(NOW - timedelta(hours=2)))
+    stale = a_message(at=ManualClock(CLOCK.now() - timedelta(hours=2)))
     refused: list[Message] = [
         msgspec.structs.replace(good, content=good.content | {"p_down": 0.1}),
         msgspec.structs.replace(good, kind="proposal"),
         msgspec.structs.replace(good, token=good.token[:-4] + "AAAA"),
-        signed_message("prediction", a_prediction(), peers=forged, to=EU, now=NOW),
+        signed_message("prediction", a_prediction(), peers=forged, to=EU, now=CLOCK.now()),
         msgspec.structs.replace(good, mesh_region_id=US),
         stale,
     ]
@@ -142,7 +142,7 @@ async def test_our_routes_are_signed_and_stay_while_no_peer_answers(
             BANK,
         )
         row = await commands.propose_corridor(
-            tx, ["CEDEAO", "US"], code="USD", limits=(9, 9), by="ana", now=NOW
+            tx, ["CEDEAO", "US"], code="USD", limits=(9, 9), by="ana", now=CLOCK.now()
         )
         await commands.approve_corridor(tx, row.id, "CEDEAO", by="ana")
         await commands.approve_corridor(tx, row.id, "US", by="bob")
@@ -161,7 +161,7 @@ async def test_a_corridor_carries_once_both_regions_agree_by_different_hands(
 ) -> None:
     async with ops_db.transaction("tests.corridor") as tx:
         row = await commands.propose_corridor(
-            tx, ["CEDEAO", "EU"], code="EUR", limits=(10_000, 8_000), by="ana", now=NOW
+            tx, ["CEDEAO", "EU"], code="EUR", limits=(10_000, 8_000), by="ana", now=CLOCK.now()
         )
         row = await commands.approve_corridor(tx, row.id, "CEDEAO", by="ana")
         assert row.state == "proposed"
@@ -172,7 +172,7 @@ async def test_a_corridor_carries_once_both_regions_agree_by_different_hands(
         async with ops_db.transaction("tests.no_end") as tx:
             await commands.approve_corridor(tx, row.id, "US", by="bob")
     proposal = {"mesh_region_id": EU, "currency": "EUR", "corridor_id": row.id}
-    message = signed_message("proposal", proposal, peers=PEERS, to=EU, now=NOW)
+    message = signed_message("proposal", proposal, peers=PEERS, to=EU, now=CLOCK.now())
     await _take(ops_db, message)
     async with ops_db.transaction("tests.read") as tx:
         agreed = await commands.corridor(tx, row.id)
@@ -180,7 +180,7 @@ async def test_a_corridor_carries_once_both_regions_agree_by_different_hands(
     with pytest.raises(model.CorridorRefused):
         async with ops_db.transaction("tests.loop") as tx:
             await commands.propose_corridor(
-                tx, ["CEDEAO", "EU", "CEDEAO"], code="EUR", limits=(1, 1), by="ana", now=NOW
+                tx, ["CEDEAO", "EU", "CEDEAO"], code="EUR", limits=(1, 1), by="ana", now=CLOCK.now()
             )
 
 

@@ -56,8 +56,8 @@ _RISKS = MappingProxyType(
 # (English, French), as the console names them. A type we do not know is its code.
 TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "MESH_APPLY_ROUTE": ("Apply a mesh route", "Appliquer une route du mesh"),
-        "MESH_ROLL_BACK": ("Roll back a mesh route", "Revenir sur une route du mesh"),
+        "MESH_APPLY_ROUTE": ("Apply a mesh route", "Appliquer une route du réseau"),
+        "MESH_ROLL_BACK": ("Roll back a mesh route", "Revenir sur une route du réseau"),
         "ADD_MESH_MEMBER": (
             "Let a bank into the mesh",
             "Admettre une banque dans le réseau",
@@ -72,7 +72,7 @@ TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "CHANGE_MESH_POLICY": (
             "Change a mesh policy",
-            "Changer une politique du réseau",
+            "Changer une règle du réseau",
         ),
         "CHANGE_MESH_REGION": (
             "Change a mesh region",
