@@ -200,7 +200,7 @@ async def test_a_payout_says_what_it_is_made_of_and_can_be_called_off(visit: Ope
 
 async def test_paying_out_now_shows_the_balance_after_it(visit: Open, product: Product) -> None:
     # What came in today has to wait for its day.
-    await _paid(product, 20_000, "Fatim Versée", days_ago=3)
+    await _paid(product, 900_000, "Fatim Versée", days_ago=3)
     page = await visit("/payouts")
     await page.get_by_text("Pay out now instead of waiting").click()
     await expect(page.get_by_text("Your balance after it")).to_be_visible()
