@@ -157,29 +157,36 @@ async def _caught_up(db: Database) -> None:
             await asyncio.sleep(0.1)
 
 
+@contextlib.asynccontextmanager
+async def _demo(postgres: Any, admin: Any, home: Path) -> AsyncIterator[tuple[Settings, Database]]:
+    """The demo's people, merchants and agents, in a database of their own."""
+    if not HAS_ASSETS:
+        pytest.fail("the browser files are missing; run make assets")
+    name = f"molam_test_{secrets.token_hex(6)}"
+    await admin.execute(f"create database {name} template {postgres.template}")
+    settings = Settings(
+        database_url=Secret(postgres.dsn(name)),
+        molam_home=home,
+        molam_port_offset=_free_offset(),
+    )
+    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
+    await seed_demo(db, datetime.now(UTC))
+    yield settings, db
+    await db.close()
+    await admin.execute(f"drop database {name} with (force)")
+
+
 @pytest.fixture(scope="session")
 async def console(
     postgres: Any, _admin: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Product]:
     """The ops console and the issuer, over the demo's people, merchants and agents."""
-    if not HAS_ASSETS:
-        pytest.fail("the browser files are missing; run make assets")
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await _admin.execute(f"create database {name} template {postgres.template}")
-    settings = Settings(
-        database_url=Secret(postgres.dsn(name)),
-        molam_home=tmp_path_factory.mktemp("home"),
-        molam_port_offset=_free_offset(),
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
-    await seed_demo(db, datetime.now(UTC))
     async with (
+        _demo(postgres, _admin, tmp_path_factory.mktemp("home")) as (settings, db),
         _served(identity_app(settings), settings.port(3100)),
         _served(ops_app(settings), settings.port(3136)),
     ):
         yield Product(settings.ops_url, db, settings)
-    await db.close()
-    await _admin.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture(scope="session")
@@ -187,25 +194,13 @@ async def room(
     postgres: Any, _admin: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Product]:
     """The mesh's control room and the issuer, over a mesh that has had a bad hour."""
-    if not HAS_ASSETS:
-        pytest.fail("the browser files are missing; run make assets")
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await _admin.execute(f"create database {name} template {postgres.template}")
-    settings = Settings(
-        database_url=Secret(postgres.dsn(name)),
-        molam_home=tmp_path_factory.mktemp("home"),
-        molam_port_offset=_free_offset(),
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
-    await seed_demo(db, datetime.now(UTC))
-    await furnish(db)
-    async with (
-        _served(identity_app(settings), settings.port(3100)),
-        _served(mesh_app(settings), settings.port(3138)),
-    ):
-        yield Product(settings.mesh_url, db, settings)
-    await db.close()
-    await _admin.execute(f"drop database {name} with (force)")
+    async with _demo(postgres, _admin, tmp_path_factory.mktemp("home")) as (settings, db):
+        await furnish(db)
+        async with (
+            _served(identity_app(settings), settings.port(3100)),
+            _served(mesh_app(settings), settings.port(3138)),
+        ):
+            yield Product(settings.mesh_url, db, settings)
 
 
 @pytest.fixture
