@@ -43,6 +43,7 @@ from molam.mesh.control import jobs as control_jobs
 from molam.mesh.runtime import Mesh
 from molam.payments.banks import gates, inquiries
 from molam.payments.banks import jobs as banks_jobs
+from molam.payments.banks.budgets import Budget, Restraint
 from molam.payments.banks.connectors.interface import Bank
 from molam.payments.banks.model import Instruction, Order, Outcome, Report
 from molam.payments.banks.secrets import BankSecrets
@@ -61,6 +62,7 @@ WAIT_S = 90.0
 QUIET_S = 0.6
 TELL_EVERY_S = 20.0
 DEAD_WAIT_S = 0.02
+AMPLE = Budget(per_s=1000.0, floor_max=1000.0, most=1000.0)
 CLAIM_MS_MAX = 150
 """For so long a sender may hold what it has claimed before it commits."""
 
@@ -197,12 +199,14 @@ async def send(dsn: str, outside: str, born: Connection) -> None:
             failures_max=10**6,
             asks_s=(1,),
         ),
+        # Whoever was killed between two questions asks both again, and nobody is to wait here.
+        Restraint(inquiry=AMPLE, retry=AMPLE),
     )
 
     async def ask() -> None:
         while True:
             with contextlib.suppress(Outage, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await inquiries.enqueue_due(db)
+                await inquiries.enqueue_due(teller, db)
             await asyncio.sleep(0.5)
 
     asking = asyncio.create_task(ask())
@@ -446,18 +450,14 @@ async def _heal(world: World, bank: str) -> None:
     await world.books.execute("update temper set is_down = false where bank = $1", bank)
     for statement in (
         "delete from payments.bank_gates",
-        "update payments.bank_routes set replaced_at = now() where replaced_at is null",
         (
             "update mesh.mesh_routing_proposals set applied_at = now() - interval '3 hours'"
             " where applied_at is not null"
         ),
     ):
         await world.admin.execute(statement)
-    await world.admin.execute(
-        "insert into payments.bank_routes (currency, rail, bank_profile_ids, cause)"
-        " values ('XOF', 'bank', $1, 'prove')",
-        [bank, *(each for each in BANKS if each != bank)],
-    )
+    while not await _route_through(world, [bank, *(each for each in BANKS if each != bank)]):
+        pass
     for each in BANKS:
         await world.admin.execute(
             "insert into mesh.member_health (bank_profile_id, rail, currency, belief, p_down, score,"
@@ -467,6 +467,22 @@ async def _heal(world: World, bank: str) -> None:
             " penalty = 0, strikes = 0, degraded_since = null, suppressed_since = null",
             *(each, *belief_of(dead=False)),
         )
+
+
+async def _route_through(world: World, banks: Sequence[str]) -> bool:
+    """Put a route in force; False if a controller that was late did so at the same moment."""
+    await world.admin.execute(
+        "update payments.bank_routes set replaced_at = now() where replaced_at is null"
+    )
+    try:
+        await world.admin.execute(
+            "insert into payments.bank_routes (currency, rail, bank_profile_ids, cause)"
+            " values ('XOF', 'bank', $1, 'prove')",
+            list(banks),
+        )
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
 
 
 async def judged(world: World) -> list[str]:

@@ -22,6 +22,7 @@ import builders
 from molam.kernel.clock import SystemClock
 from molam.kernel.refusals import Outage, Refusal
 from molam.payments.banks import attempt_store, callbacks, commands, inquiries
+from molam.payments.banks.budgets import Budget, Restraint
 from molam.payments.banks.connectors.assembly import connectors_of
 from molam.payments.banks.connectors.interface import Bank, Connector
 from molam.payments.banks.http import BankHttp
@@ -44,6 +45,8 @@ from molam.simulator.banks.temper import Temper
 
 ROOT_SECRET = Secret("a secret of the tests alone, long enough")
 HASTE = Patience(lease_s=3, resend_after_s=0, asks_s=(0, 0, 0))
+AMPLE = Budget(per_s=1000.0, floor_max=1000.0, most=1000.0)
+UNRESTRAINED = Restraint(inquiry=AMPLE, retry=AMPLE, requests_min=10**6)
 MERCHANT = "merchant-1"
 WALLET = Wallet("wave", "+221771234567", "Awa Diop")
 
@@ -173,7 +176,13 @@ class BankDesk:
 
 @contextlib.asynccontextmanager
 async def a_bank_desk(
-    db: Database, admin: Database, folder: Path, *, patience: Patience = HASTE, timeout_s: float = 2
+    db: Database,
+    admin: Database,
+    folder: Path,
+    *,
+    patience: Patience = HASTE,
+    restraint: Restraint = UNRESTRAINED,
+    timeout_s: float = 2,
 ) -> AsyncIterator[BankDesk]:
     """Open a desk with one bank of each connector; callbacks come back over HTTP."""
     secrets = BankSecrets(root=ROOT_SECRET)
@@ -208,6 +217,7 @@ async def a_bank_desk(
                     callbacks_url,
                     SystemClock(),
                     patience,
+                    restraint,
                 )
                 await _prepare(admin, url)
                 desk = BankDesk(db, banks, books, teller, url, received)

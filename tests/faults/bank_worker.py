@@ -9,7 +9,7 @@ import structlog
 
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).parents[1]))
 
-from bank_desk import ROOT_SECRET, Hasty, PlainOwner
+from bank_desk import ROOT_SECRET, UNRESTRAINED, Hasty, PlainOwner
 from molam.kernel.clock import SystemClock
 from molam.payments.banks import inquiries, jobs
 from molam.payments.banks.commands import enqueue_send
@@ -50,12 +50,13 @@ async def main(dsn: str, callbacks_url: str, mode: str) -> None:
             callbacks_url,
             SystemClock(),
             Patience(lease_s=2, resend_after_s=1, asks_s=(0.5,)),
+            UNRESTRAINED,
         )
 
         async def sweep() -> None:
             while True:
                 if mode == "careful":
-                    await inquiries.enqueue_due(db)
+                    await inquiries.enqueue_due(teller, db)
                 else:
                     await _give_up(db)
                 await asyncio.sleep(0.3)

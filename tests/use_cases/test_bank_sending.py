@@ -330,7 +330,7 @@ async def test_dead_senders_attempt_is_found_and_asked_about(desk: BankDesk, db)
         await tx.connection.execute("alter table payments.bank_attempts enable trigger user")
         await tx.connection.execute("update public.owned set state = 'in_transit'")
 
-    assert await inquiries.enqueue_due(desk.db) == 1
+    assert await inquiries.enqueue_due(desk.teller, desk.db) == 1
     await desk.inquire("po_1")
 
     assert await desk.state("po_1") == "paid"
@@ -383,7 +383,7 @@ async def test_wallet_that_takes_money_back_silently_is_found_out(worker_db, db,
         assert await desk.state("po_1") == "paid"
         await asyncio.sleep(0.4)
 
-        assert await inquiries.enqueue_due(desk.db) == 1
+        assert await inquiries.enqueue_due(desk.teller, desk.db) == 1
         await desk.inquire("po_1")
 
         assert await desk.state("po_1") == "returned"
@@ -395,7 +395,7 @@ async def test_bank_that_pays_for_good_is_not_asked_about_afterwards(desk: BankD
     async with db.transaction("tests.later") as tx:
         await tx.connection.execute("update payments.bank_attempts set next_inquiry_at = now()")
 
-    assert await inquiries.enqueue_due(desk.db) == 0
+    assert await inquiries.enqueue_due(desk.teller, desk.db) == 0
 
 
 async def test_bank_that_never_takes_it_ends_as_a_rejection(worker_db, db, tmp_path):

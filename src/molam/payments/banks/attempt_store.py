@@ -249,19 +249,42 @@ POSTPONE_INQUIRY = Query(
     row=Nothing,
 )
 
-# Moves the next inquiry away, so that a job lost on the way costs one round only.
+# Nobody was asked, so its place in the schedule stays what it was.
+PUT_OFF = Query(
+    """
+    /* banks.put_off */
+    update payments.bank_attempts
+       set next_inquiry_at = now() + (1 + random()) * make_interval(secs => :wait_s)
+     where id = :id and state in ('sending', 'accepted', 'unknown', 'settled')
+    """,
+    row=Nothing,
+)
+
+# Of each bank what has waited longest, as much as its budget allows. The next inquiry moves
+# away, so that a job lost on the way costs one round only.
 TAKE_DUE = Query(
     """
     /* banks.take_due */
-    with due as (
-        select id
-          from payments.bank_attempts
-         where state in ('sending', 'accepted', 'unknown')
-           and next_inquiry_at <= now()
-           and (state <> 'accepted' or code is distinct from 'waiting-for-file')
-         order by next_inquiry_at
+    with rooms as (
+        select p.id, floor(coalesce(payments.tokens_now(b, :share, :per_s, :floor_max, :most), :floor_max)
+                           - :kept)::int as room
+          from payments.bank_profiles as p
+          left join payments.bank_budgets as b on b.bank_profile_id = p.id and b.purpose = 'inquiry'
+    ),
+    due as (
+        select f.id
+          from rooms as r
+         cross join lateral (
+               select a.id
+                 from payments.bank_attempts as a
+                where a.bank_profile_id = r.id
+                  and a.state in ('sending', 'accepted', 'unknown')
+                  and a.next_inquiry_at <= now()
+                  and (a.state <> 'accepted' or a.code is distinct from 'waiting-for-file')
+                order by a.next_inquiry_at
+                limit greatest(r.room, 0)
+                  for update skip locked) as f
          limit :limit
-           for update skip locked
     )
     update payments.bank_attempts as a
        set next_inquiry_at = now() + make_interval(secs => :again_s)
@@ -276,14 +299,25 @@ TAKE_DUE = Query(
 TAKE_WATCHED = Query(
     """
     /* banks.take_watched */
-    with due as (
-        select id
-          from payments.bank_attempts
-         where state = 'settled' and watch_until is not null
-           and next_inquiry_at <= now()
-         order by next_inquiry_at
+    with rooms as (
+        select p.id, floor(coalesce(payments.tokens_now(b, :share, :per_s, :floor_max, :most), :floor_max)
+                           - :kept)::int as room
+          from payments.bank_profiles as p
+          left join payments.bank_budgets as b on b.bank_profile_id = p.id and b.purpose = 'inquiry'
+    ),
+    due as (
+        select f.id
+          from rooms as r
+         cross join lateral (
+               select a.id
+                 from payments.bank_attempts as a
+                where a.bank_profile_id = r.id
+                  and a.state = 'settled' and a.watch_until is not null
+                  and a.next_inquiry_at <= now()
+                order by a.next_inquiry_at
+                limit greatest(r.room, 0)
+                  for update skip locked) as f
          limit :limit
-           for update skip locked
     )
     update payments.bank_attempts as a
        set next_inquiry_at = now() + make_interval(secs => :again_s),

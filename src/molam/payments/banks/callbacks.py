@@ -132,7 +132,7 @@ async def _effect(
     if found is None:
         return None, "unmatched"
     if said.report is None or not callback.is_signed:
-        await inquiries.enqueue_inquiry(tx, found.id)
+        await inquiries.enqueue_inquiry(tx, found.id, hinted=True)
         return found.id, "asked"
     verdict = await hearing.record(tx, teller, found.id, Heard(said.report, "callback"))
     if verdict.contradicts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import structlog
 
 from molam.kernel.ids import uuid7
 from molam.kernel.refusals import Outage
-from molam.payments.banks import attempt_store, hearing, metrics, queries, signals, store
+from molam.payments.banks import attempt_store, budgets, hearing, metrics, queries, signals, store
 from molam.payments.banks.hearing import Heard
 from molam.payments.banks.http import NotReached
 from molam.payments.banks.model import (
@@ -28,6 +29,7 @@ from molam.payments.banks.model import (
 from molam.payments.banks.teller import Teller
 from molam.platform.db import Database, Tx
 from molam.platform.jobs import enqueue
+from molam.sira.health_signal import OutcomeClass
 
 log = structlog.get_logger()
 
@@ -35,6 +37,7 @@ SEND = "payments.send"
 
 _WAIT_FULL_S = 2.0
 _WAIT_UNUSABLE_S = 60.0
+_WAIT_HELD_BACK_S = 5.0
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -82,7 +85,8 @@ async def send(teller: Teller, db: Database, *, kind: str, object_id: str) -> No
     that `inquiries.inquire` resolves.
 
     Raises:
-        NotNow: the bank is full, resting or not in use; nothing was claimed.
+        NotNow: the bank is full, resting, refuses too much or is not in use; nothing was
+            claimed.
     """
     attempt_id = await _claim(teller, db, kind=kind, object_id=object_id)
     if attempt_id is not None:
@@ -137,7 +141,8 @@ async def _begin(
 
 
 async def _admit(teller: Teller, tx: Tx, bank: store.BankRow) -> None:
-    found = await tx.one(store.FIND_ADMISSION, id=bank.id)
+    window_s = teller.restraint.window_s
+    found = await tx.one(store.FIND_ADMISSION, id=bank.id, window_s=window_s)
     assert found is not None
     if found.busy >= bank.at_once_max:
         raise NotNow(_WAIT_FULL_S)
@@ -145,6 +150,8 @@ async def _admit(teller: Teller, tx: Tx, bank: store.BankRow) -> None:
         probe_s = teller.patience.probe_s
         if not await tx.run(store.TAKE_PROBE, id=bank.id, probe_s=probe_s):
             raise NotNow(max(found.wait_s, 1.0))
+    elif teller.restraint.holds_back(bank.id, found.requests, found.accepts):
+        raise NotNow(_WAIT_HELD_BACK_S)
 
 
 async def transmit(teller: Teller, db: Database, attempt_id: UUID) -> None:
@@ -177,12 +184,26 @@ async def transmit(teller: Teller, db: Database, attempt_id: UUID) -> None:
         ask_in_s = await hearing.first_ask_s(tx, teller, attempt, report)
         heard = Heard(report, "answer", ask_in_s, latency_ms=latency_ms)
         await hearing.record(tx, teller, attempt_id, heard)
-    await note_health(teller, db, bank.id, answered=report.state != "unknown")
+    sent = Sent(signals.blame(report.state, report.code), is_first=attempt.sends == 1)
+    await note_health(teller, db, bank.id, answered=report.state != "unknown", sent=sent)
 
 
-async def note_health(teller: Teller, db: Database, bank_id: str, *, answered: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request to pay: whose fault its answer is, and whether it was the first under its key."""
+
+    fault: OutcomeClass | None
+    is_first: bool
+
+
+async def note_health(
+    teller: Teller, db: Database, bank_id: str, *, answered: bool, sent: Sent | None = None
+) -> None:
     """Count a bank's silences; enough in a row open its circuit, one answer closes it."""
     async with db.transaction("banks.note_health") as tx:
+        if sent is not None:
+            accepted = budgets.is_accepted(sent.fault)
+            await budgets.count_request(tx, bank_id, accepted=accepted, is_live=sent.is_first)
         if answered:
             await tx.run(store.NOTE_SUCCESS, id=bank_id)
             return

@@ -9,6 +9,10 @@ from molam.payments.banks import gate_store
 from molam.payments.banks.gate_store import GateRow
 from molam.platform.db import Tx
 
+Ranges = Sequence[tuple[int, int | None]]
+"""Amounts, in minor units: from, up to and including (None: without end)."""
+
+EVERY_AMOUNT: Ranges = ((0, None),)
 _GATES_MAX = 1000
 _CAUSE_LENGTH_MAX = 300
 
@@ -18,6 +22,11 @@ _CAUSE_LENGTH_MAX = 300
 # an emergency. The two are kept apart: a controller that comes back to a bank does not
 # open what people hold shut, and people who let go do not send payouts to a bank that
 # was left.
+#
+# A bank is left for the amounts that others carry, and goes on serving those that nobody
+# else does: a payout is better off with a bank that may fail than with none. So a gate is
+# closed for ranges of amounts. All of them share one lock, and each payout asks for its own
+# amount under it.
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,43 +38,35 @@ class Gate:
     currency: str
 
 
-async def share(tx: Tx, bank_profile_id: str, rail: str, currency: str) -> bool:
+async def share(tx: Tx, gate: Gate, amount: int) -> bool:
     """
-    Tell whether the gate is open, and keep it as it is until *tx* ends.
+    Tell whether the gate is open for *amount*, and keep it as it is until *tx* ends.
 
     Others may share it at the same time; who closes it waits, and then sees what they
     did. It comes before the payout's own lock.
     """
-    found = await tx.one(
-        gate_store.SHARE_GATE, bank_profile_id=bank_profile_id, rail=rail, currency=currency
-    )
+    found = await tx.one(gate_store.SHARE_GATE, **asdict(gate), amount=amount)
     assert found is not None
     return found.is_open
 
 
-async def close(tx: Tx, gate: Gate, *, cause: str) -> bool:
+async def close(
+    tx: Tx, gate: Gate, *, cause: str, amounts: Ranges = EVERY_AMOUNT
+) -> list[tuple[int, int | None]]:
     """
-    Close a gate because its bank is left; return whether it had been open.
+    Close a gate for *amounts* because its bank is left; return for which it had been open.
 
-    Waits for whoever is handing payouts over now. Once this returns nobody can, before
-    *tx* ends; afterwards they see it closed.
+    Waits for whoever is handing payouts over now. Once this returns nobody can hand over
+    such an amount before *tx* ends; afterwards they see the gate closed.
     """
-    return await _set(tx, gate, is_open=False, cause=cause)
+    return await _set(tx, gate, amounts, is_open=False, cause=cause)
 
 
-async def open_(tx: Tx, gate: Gate, *, cause: str) -> bool:
-    """Open a gate whose bank was left; return whether it had been. Holds stay."""
-    return await _set(tx, gate, is_open=True, cause=cause)
-
-
-async def close_all(tx: Tx, gates: Iterable[Gate], *, cause: str) -> list[Gate]:
-    """Close gates, in the order in which everybody takes them; return those that changed."""
-    return [gate for gate in sorted(set(gates)) if await close(tx, gate, cause=cause)]
-
-
-async def open_all(tx: Tx, gates: Iterable[Gate], *, cause: str) -> list[Gate]:
-    """Open gates, in the order in which everybody takes them; return those that changed."""
-    return [gate for gate in sorted(set(gates)) if await open_(tx, gate, cause=cause)]
+async def open_(
+    tx: Tx, gate: Gate, *, cause: str, amounts: Ranges = EVERY_AMOUNT
+) -> list[tuple[int, int | None]]:
+    """Open a gate for *amounts*; return for which its bank had been left. Holds stay."""
+    return await _set(tx, gate, amounts, is_open=True, cause=cause)
 
 
 async def hold(
@@ -120,9 +121,15 @@ def gate_of(row: GateRow) -> Gate:
     return Gate(row.bank_profile_id, row.rail, row.currency)
 
 
-async def _set(tx: Tx, gate: Gate, *, is_open: bool, cause: str) -> bool:
-    found = await tx.one(
-        gate_store.SET_GATE, **asdict(gate), is_open=is_open, cause=cause[:_CAUSE_LENGTH_MAX]
+async def _set(
+    tx: Tx, gate: Gate, amounts: Ranges, *, is_open: bool, cause: str
+) -> list[tuple[int, int | None]]:
+    rows = await tx.all(
+        gate_store.CHANGE_GATE,
+        **asdict(gate),
+        is_open=is_open,
+        cause=cause[:_CAUSE_LENGTH_MAX],
+        lows=[low for low, _ in amounts],
+        highs=[high for _, high in amounts],
     )
-    assert found is not None
-    return found.has_changed
+    return [(row.low, row.high) for row in rows]

@@ -42,6 +42,8 @@ class Inquire(msgspec.Struct, frozen=True):
 
     attempt_id: str
     version: int = 1
+    hinted: bool = False
+    """Asked for by the bank itself, with a callback that cannot be believed."""
 
 
 @dataclass(frozen=True, slots=True)

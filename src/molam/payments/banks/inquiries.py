@@ -7,17 +7,19 @@ from uuid import UUID
 import msgspec
 
 from molam.kernel.refusals import Outage
-from molam.payments.banks import attempt_store, commands, hearing, metrics, signals, store
+from molam.payments.banks import attempt_store, budgets, commands, hearing, metrics, signals, store
 from molam.payments.banks.connectors.interface import Bank, Connector
 from molam.payments.banks.hearing import Heard, Inquire
 from molam.payments.banks.model import LIVE, Report, State, SurprisingAnswer
 from molam.payments.banks.signals import Seen
 from molam.payments.banks.teller import Teller
-from molam.platform.db import Database, Query, Tx
+from molam.platform.db import Database, Tx
 from molam.platform.jobs import enqueue, enqueue_all
 
 ASK_AGAIN = "payments.ask_again"
-DUE_MAX = 500
+DUE_MAX = 5000
+_PUT_OFF_S = 20.0
+_REPEAT_LATER_S = 60.0
 _AGAIN_S = 300.0
 """A job that was lost on the way is made anew after this."""
 _WATCH_AGAIN_S = 21_600.0
@@ -28,9 +30,11 @@ _HASTENED_MAX = 5000
 _ENDED = frozenset({State.SETTLED, State.REJECTED, State.RETURNED})
 
 
-async def enqueue_inquiry(tx: Tx, attempt_id: UUID, *, delay_s: float = 0) -> None:
+async def enqueue_inquiry(
+    tx: Tx, attempt_id: UUID, *, delay_s: float = 0, hinted: bool = False
+) -> None:
     """Let the bank be asked about an attempt after *tx* commits."""
-    await enqueue(tx, hearing.INQUIRE, Inquire(str(attempt_id)), delay_s=delay_s)
+    await enqueue(tx, hearing.INQUIRE, Inquire(str(attempt_id), hinted=hinted), delay_s=delay_s)
 
 
 class AskAgain(msgspec.Struct, frozen=True):
@@ -56,28 +60,32 @@ async def hasten(tx: Tx, bank_profile_id: str) -> int:
     )
 
 
-async def enqueue_due(db: Database) -> int:
-    """Let banks be asked about everything whose time has come, and return how much that is."""
-    open_ = await _enqueue(db, attempt_store.TAKE_DUE, again_s=_AGAIN_S)
-    return open_ + await _enqueue(db, attempt_store.TAKE_WATCHED, again_s=_WATCH_AGAIN_S)
+async def enqueue_due(teller: Teller, db: Database) -> int:
+    """
+    Let banks be asked about what has waited longest, as far as their budgets go.
 
-
-async def _enqueue(db: Database, take: Query[attempt_store.DueRow], *, again_s: float) -> int:
-    total = 0
-    while True:
+    Returns about how much that is. What was paid and may still come back is asked about with
+    what doubts leave over.
+    """
+    taken = 0
+    for take, again_s, kept in (
+        (attempt_store.TAKE_DUE, _AGAIN_S, 0.0),
+        (attempt_store.TAKE_WATCHED, _WATCH_AGAIN_S, teller.restraint.inquiry.floor_max / 2),
+    ):
+        more = {"again_s": again_s, "kept": kept, **teller.restraint.inquiry.columns}
         async with db.transaction("banks.take_due") as tx:
-            due = await tx.all(take, limit=DUE_MAX, again_s=again_s)
+            due = await tx.all(take, limit=DUE_MAX, **more)
             await enqueue_all(tx, [(hearing.INQUIRE, Inquire(str(row.id))) for row in due])
-        total += len(due)
-        if len(due) < DUE_MAX:
-            return total
+        taken += len(due)
+    return taken
 
 
-async def inquire(teller: Teller, db: Database, attempt_id: UUID) -> None:
+async def inquire(teller: Teller, db: Database, attempt_id: UUID, *, hinted: bool = False) -> None:
     """
     Ask the attempt's own bank what became of it, and let the answer have its effect.
 
-    A bank that never saw it is sent the same key again. Safe to repeat at any time.
+    A bank that never saw it is sent the same key again. Safe to repeat at any time. What the
+    bank's budget does not allow now stays due, and is asked in its turn.
     """
     attempt = await _to_ask_about(teller, db, attempt_id)
     if attempt is None:
@@ -87,6 +95,10 @@ async def inquire(teller: Teller, db: Database, attempt_id: UUID) -> None:
     if bank is None or not connector.can_ask:
         await _postpone(teller, db, attempt, ask_in_s=hearing.DAY_S)
         return
+    # The end of a payment whose bank only hints at it costs one question, which it asked for.
+    if not (hinted and attempt.inquiries == 0) and not await _may_ask(teller, db, attempt):
+        return
+    metrics.INQUIRIES.labels(bank.id, "asked").inc()
     try:
         report = await _asked(db, connector, bank, attempt)
     except (Outage, SurprisingAnswer) as silence:
@@ -99,6 +111,16 @@ async def inquire(teller: Teller, db: Database, attempt_id: UUID) -> None:
         await _never_seen(teller, db, attempt)
     else:
         await _told(teller, db, connector, attempt=attempt, report=report)
+
+
+async def _may_ask(teller: Teller, db: Database, attempt: attempt_store.AttemptRow) -> bool:
+    bank_id = attempt.bank_profile_id
+    async with db.transaction("banks.may_ask") as tx:
+        if await budgets.may_spend(tx, teller.restraint, bank_id, "inquiry"):
+            return True
+        await tx.run(attempt_store.PUT_OFF, id=attempt.id, wait_s=_PUT_OFF_S)
+    metrics.INQUIRIES.labels(bank_id, "put_off").inc()
+    return False
 
 
 async def _to_ask_about(
@@ -164,15 +186,14 @@ async def _never_seen(teller: Teller, db: Database, attempt: attempt_store.Attem
         elif locked.state == State.UNKNOWN.value and await _gave_up(tx, teller, locked):
             report = Report("rejected", code="never-seen", reason="The bank never took it.")
             await hearing.record(tx, teller, attempt.id, Heard(report, "polling"))
-        elif locked.state == State.UNKNOWN.value:
-            resend = bool(
-                await tx.run(
-                    attempt_store.SET_RESENDING,
-                    id=attempt.id,
-                    lease_s=patience.lease_s,
-                    resend_after_s=patience.resend_after_s,
-                )
-            )
+        elif locked.state == State.UNKNOWN.value and await _is_quiet(
+            tx, locked, patience.resend_after_s
+        ):
+            resend = await _repeat(tx, teller, locked)
+            if not resend:
+                # Known to be sent again, as soon as the bank's budget allows.
+                await tx.run(attempt_store.PUT_OFF, id=attempt.id, wait_s=_REPEAT_LATER_S)
+                return
         if not resend:
             ask_in_s = patience.ask_in_s(attempt.inquiries)
             await tx.run(attempt_store.POSTPONE_INQUIRY, id=attempt.id, ask_in_s=ask_in_s)
@@ -184,11 +205,26 @@ async def _gave_up(tx: Tx, teller: Teller, attempt: attempt_store.AttemptRow) ->
     """Tell whether it was sent often enough, the last time so long ago that it cannot arrive."""
     if attempt.sends < teller.patience.sends_max:
         return False
-    found = await tx.one(
-        attempt_store.COUNT_QUIET,
+    return await _is_quiet(tx, attempt, teller.patience.resend_after_s * _QUIET_FACTOR)
+
+
+async def _repeat(tx: Tx, teller: Teller, attempt: attempt_store.AttemptRow) -> bool:
+    """Set an attempt to be sent again, if its bank's budget allows."""
+    if not await budgets.may_repeat(tx, teller.restraint, attempt.bank_profile_id):
+        return False
+    patience = teller.patience
+    taken = await tx.run(
+        attempt_store.SET_RESENDING,
         id=attempt.id,
-        quiet_s=teller.patience.resend_after_s * _QUIET_FACTOR,
+        lease_s=patience.lease_s,
+        resend_after_s=patience.resend_after_s,
     )
+    return bool(taken)
+
+
+async def _is_quiet(tx: Tx, attempt: attempt_store.AttemptRow, quiet_s: float) -> bool:
+    """Tell whether an attempt was last sent *quiet_s* ago or earlier."""
+    found = await tx.one(attempt_store.COUNT_QUIET, id=attempt.id, quiet_s=quiet_s)
     return found is not None and found.number == 1
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from molam.payments.banks import callbacks, commands, files, hearing, inquiries
+from molam.payments.banks import budgets, callbacks, commands, files, hearing, inquiries
 from molam.payments.banks.files import Post
 from molam.payments.banks.teller import Teller
 from molam.platform.db import Database
@@ -27,7 +27,7 @@ def handlers(teller: Teller) -> list[JobHandler]:
 
     async def inquire(job: Job) -> None:
         asked = msgspec.json.decode(job.payload, type=hearing.Inquire)
-        await inquiries.inquire(teller, job.db, UUID(asked.attempt_id))
+        await inquiries.inquire(teller, job.db, UUID(asked.attempt_id), hinted=asked.hinted)
 
     async def ask_again(job: Job) -> None:
         asked = msgspec.json.decode(job.payload, type=inquiries.AskAgain)
@@ -48,7 +48,7 @@ def handlers(teller: Teller) -> list[JobHandler]:
 
 def crons(post: Post) -> list[Cron]:
     async def inquire_due(db: Database) -> None:
-        await inquiries.enqueue_due(db)
+        await inquiries.enqueue_due(post.teller, db)
 
     async def write_files(db: Database) -> None:
         await files.write_files(post, db)
@@ -56,9 +56,13 @@ def crons(post: Post) -> list[Cron]:
     async def read_files(db: Database) -> None:
         await files.read_files(post, db)
 
+    async def purge(db: Database) -> None:
+        await callbacks.purge(db)
+        await budgets.purge(db)
+
     return [
         Cron("payments.inquire_due", "* * * * *", inquire_due),
         Cron("payments.write_files", "*/5 * * * *", write_files),
         Cron("payments.read_files", "* * * * *", read_files),
-        Cron("payments.purge_callbacks", "17 * * * *", callbacks.purge),
+        Cron("payments.purge_callbacks", "17 * * * *", purge),
     ]

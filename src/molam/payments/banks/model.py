@@ -211,6 +211,32 @@ AMOUNT_DIFFERS = "amount-differs"
 
 
 @dataclass(frozen=True, slots=True)
+class RecallRequest:
+    """
+    A wish to have an order's money back. *key* is the same each time the bank is told.
+
+    *code* is one of ISO 20022's cancellation reasons, as camt.056 carries them.
+    """
+
+    key: str
+    code: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecallAnswer:
+    """
+    What a bank answered to a wish to have money back, as camt.029 would.
+
+    ``accepted`` is a promise and no money: that comes, if it does, as a return.
+    """
+
+    state: Literal["accepted", "rejected", "pending"]
+    code: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallbackKey:
     """What is known of a callback before it is read: its name, and whether to believe it."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
-
 from molam.payments.banks import attempt_store, store
 from molam.payments.banks.model import BankAbsent, BankAccount, Destination, NoRoute
 from molam.platform.db import Database, Tx
@@ -35,12 +33,6 @@ async def route_for(tx: Tx, currency: str, destination: Destination, amount: int
             rail=rail,
         )
     return row
-
-
-def fee_of(route: store.RouteRow, amount: int) -> int:
-    """Say what the bank will charge us for *amount*, in its minor units."""
-    share = (Decimal(amount) * route.percent_fee / 100).quantize(Decimal(1), ROUND_HALF_UP)
-    return route.flat_fee + int(share)
 
 
 async def get_bank(tx: Tx, bank_profile_id: str) -> store.BankRow:

@@ -61,6 +61,8 @@ class AdmissionRow:
     busy: int
     is_open: bool
     wait_s: float
+    requests: int
+    accepts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,8 @@ FIND_ROUTE = Query(
        and not exists (select from payments.bank_gates as g
                         where g.bank_profile_id = b.id and g.rail = r.rail
                           and g.currency = r.currency
-                          and (not g.is_open or g.held_until > now()))
+                          and (g.held_until > now()
+                               or (not g.is_open and g.closed_for @> :amount::bigint)))
      order by r.min_amount desc, step.place
      limit 1
     """,
@@ -143,9 +146,15 @@ FIND_ADMISSION = Query(
               from payments.bank_attempts as a
              where a.bank_profile_id = b.id and a.state = 'sending' and a.lease_until > now())::int as busy,
            coalesce(c.state <> 'closed', false) as is_open,
-           greatest(coalesce(extract(epoch from c.probe_at - now()), 0), 0)::float8 as wait_s
+           greatest(coalesce(extract(epoch from c.probe_at - now()), 0), 0)::float8 as wait_s,
+           t.requests, t.accepts
       from payments.bank_profiles as b
       left join payments.bank_circuits as c on c.bank_profile_id = b.id
+     cross join lateral (
+           select coalesce(sum(n.requests), 0)::int as requests, coalesce(sum(n.accepts), 0)::int as accepts
+             from payments.bank_traffic as n
+            where n.bank_profile_id = b.id
+              and n.slot > now() - make_interval(secs => :window_s)) as t
      where b.id = :id
     """,
     row=AdmissionRow,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from molam.kernel.clock import Clock
 from molam.payments.banks import store
+from molam.payments.banks.budgets import Restraint
 from molam.payments.banks.connectors.interface import Bank, Connector
 from molam.payments.banks.model import Owner
 from molam.payments.banks.secrets import BankSecrets
@@ -48,6 +49,7 @@ class Teller:
     """Banks call back under it: ``{callbacks_url}/{bank_profile_id}/callbacks``."""
     clock: Clock
     patience: Patience = field(default_factory=Patience)
+    restraint: Restraint = field(default_factory=Restraint)
 
     def bank(self, row: store.BankRow) -> Bank | None:
         """Describe a bank to its connector; None while there are no secrets for it."""

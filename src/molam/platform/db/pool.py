@@ -13,6 +13,7 @@ from molam.kernel.refusals import Outage
 from molam.platform.db.transaction import _UNREACHABLE, Database
 
 _INTEGER_DIGITS_MAX = 300
+_IDLE_S = 45.0
 
 
 class ProcessRole(Enum):
@@ -65,6 +66,9 @@ async def open_database(
             dsn,
             min_size=1,
             max_size=connections_max,
+            # A backend that has seen much keeps 10 MiB and more. What a burst of jobs needed is
+            # given back before the next one; under steady load none is ever idle for so long.
+            max_inactive_connection_lifetime=_IDLE_S,
             server_settings=settings,
             init=prepare_connection,
             reset=_keep,

@@ -35,6 +35,7 @@ from molam.simulator.banks.orders import (
     OrangeQuestion,
     WaveOrder,
 )
+from molam.simulator.banks.recalls import RecallDesk
 from molam.simulator.banks.temper import Temper, happens, mood
 from molam.simulator.banks.trouble import (
     BOOKED_ALL_THE_SAME,
@@ -83,6 +84,7 @@ class SimulatedBanks:
                 Route("/{bank}/temper", self.temper, methods=["GET", "PUT"]),
                 Route("/{bank}/transfers", self.http_order, methods=["POST"]),
                 Route("/{bank}/transfers", self.shown, methods=["GET"]),
+                *self._recalls(),
                 Route("/{bank}/transfers/{key:path}", self.http_inquiry, methods=["GET"]),
                 Route("/{bank}/v1/payout", self.wave_order, methods=["POST"]),
                 Route("/{bank}/v1/payouts/search", self.wave_inquiry, methods=["GET"]),
@@ -94,6 +96,14 @@ class SimulatedBanks:
             ],
             exception_handlers={Refused: refused, Silent: silent, ClientDisconnect: gone},
         )
+
+    def _recalls(self) -> list[Route]:
+        desk = RecallDesk(self.books, self._tempers, self._admitted)
+        return [
+            Route("/{bank}/transfers/{key}/recalls", desk.ask, methods=["POST"]),
+            Route("/{bank}/transfers/{key}/recalls/{recall}", desk.inquire, methods=["GET"]),
+            Route("/{bank}/v1/payout/{id}/reverse", desk.reverse, methods=["POST"]),
+        ]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -373,11 +383,6 @@ class SimulatedBanks:
             await client.post(due.transfer.callback_url, content=body, headers=headers)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             log.info("simulator.callback.lost", bank=due.transfer.bank, reason=type(error).__name__)
-
-
-def _number(beneficiary: dict[str, str | None]) -> str:
-    given = (beneficiary.get(name) for name in ("iban", "account_number", "phone"))
-    return next((each for each in given if each), "")
 
 
 async def _body(request: Request, into: type[StructT]) -> StructT:

@@ -27,6 +27,10 @@ create table if not exists callbacks (
     due_at real not null, sent_at real
 );
 create index if not exists callbacks_due on callbacks (due_at) where sent_at is null;
+create table if not exists recalls (
+    bank text not null, key text not null, transfer_id text not null,
+    code text, answer_at real not null, primary key (bank, key)
+);
 create table if not exists files (path text primary key);
 """
 
@@ -67,6 +71,22 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """A request to give a transfer back, and what is answered when; no code: it is granted."""
+
+    bank: str
+    key: str
+    transfer_id: str
+    code: str | None
+    answer_at: float
+
+    def status(self, at: float) -> str:
+        if at < self.answer_at:
+            return "pending"
+        return "accepted" if self.code is None else "rejected"
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     id: int
     transfer: Transfer
@@ -101,6 +121,10 @@ class Books:
 
     def get(self, id_: str) -> Transfer:
         return self._all(f"select {_COLUMNS} from transfers where id = ?", id_)[0]
+
+    def find_by_id(self, bank: str, id_: str) -> Transfer | None:
+        rows = self._all(f"select {_COLUMNS} from transfers where bank = ? and id = ?", bank, id_)
+        return rows[0] if rows else None
 
     def book(self, transfer: Transfer, *, retry_rejected: bool) -> tuple[Transfer, bool]:
         """
@@ -165,6 +189,47 @@ class Books:
             " - coalesce(sum(case when return_at < ? then amount else 0 end), 0)"
             " from transfers where bank = ? and currency = ? and rejected_code is null",
             (moment, moment, bank, currency),
+        ).fetchone()
+        return int(row[0])
+
+    def find_recall(self, bank: str, key: str) -> Recall | None:
+        row = self._connection.execute(
+            "select bank, key, transfer_id, code, answer_at from recalls where bank = ? and key = ?",
+            (bank, key),
+        ).fetchone()
+        return None if row is None else Recall(*row)
+
+    def keep_recall(self, recall: Recall, *, return_at: float | None) -> Recall:
+        """
+        Keep a request, or return what stands under its key; money goes back at *return_at*.
+
+        What was not paid yet is paid and returned in the same moment.
+        """
+        with self._writing():
+            known = self.find_recall(recall.bank, recall.key)
+            if known is not None:
+                return known
+            self._connection.execute(
+                "insert into recalls (bank, key, transfer_id, code, answer_at)"
+                " values (?, ?, ?, ?, ?)",
+                (recall.bank, recall.key, recall.transfer_id, recall.code, recall.answer_at),
+            )
+            if return_at is not None:
+                self._connection.execute(
+                    "update transfers set return_at = ?, settle_at = min(settle_at, ?)"
+                    " where id = ? and return_at is null",
+                    (return_at, return_at, recall.transfer_id),
+                )
+                self._connection.execute(
+                    "insert into callbacks (transfer_id, status, due_at) values (?, 'returned', ?)",
+                    (recall.transfer_id, return_at),
+                )
+        return recall
+
+    def count_recalls(self, bank: str) -> int:
+        """Count the requests that a bank was told of, each once: for tests."""
+        row = self._connection.execute(
+            "select count(*) from recalls where bank = ?", (bank,)
         ).fetchone()
         return int(row[0])
 

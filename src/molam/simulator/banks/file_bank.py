@@ -1,4 +1,4 @@
-"""A simulated bank that takes pain.001 files and answers with pain.002."""
+"""A simulated bank that takes pain.001 and camt.056 files, and answers by files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from obstore.store import ObjectStore
 from molam.kernel.currency import currency
 from molam.kernel.money import parse_major
 from molam.kernel.refusals import Refusal
+from molam.simulator.banks import recalls
 from molam.simulator.banks.books_store import Books, Transfer
 from molam.simulator.banks.orders import Draft
 from molam.simulator.banks.temper import Temper, happens, mood
@@ -24,6 +25,15 @@ log = structlog.get_logger()
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"
 
+RECALLS = "recalls"
+"""The folder of camt.056 beside a bank's orders, and of camt.029 beside its answers."""
+_REFUSALS = {
+    "already-settled": "AM04",
+    "already-returned": "ARDT",
+    "beneficiary-refuses": "CUST",
+    "not-carried-out": "NOOR",
+    "NOOR": "NOOR",
+}
 _REASONS = {"account-closed": "AC04", "limit-exceeded": "AM02"}
 
 
@@ -46,6 +56,10 @@ async def answer_files(files: ObjectStore, books: Books, tempers: dict[str, Temp
         bank = path.split("/")[1]
         if not books.take_file(path):
             continue
+        if f"/{RECALLS}/" in path:
+            await _answer_recall(files, books, path, tempers.get(bank, Temper()))
+            count += 1
+            continue
         try:
             content = bytes(await (await obstore.get_async(files, path)).bytes_async())
             lines = read_pain001(content)
@@ -58,6 +72,49 @@ async def answer_files(files: ObjectStore, books: Books, tempers: dict[str, Temp
         await obstore.put_async(files, f"inbox/{bank}/{name}.status.xml", answer)
         count += 1
     return count
+
+
+async def _answer_recall(files: ObjectStore, books: Books, path: str, temper: Temper) -> None:
+    """Decide about a camt.056 and answer by a camt.029; a bank that stays silent writes none."""
+    try:
+        content = bytes(await (await obstore.get_async(files, path)).bytes_async())
+        root = DefusedET.fromstring(content, forbid_dtd=True)
+    except (BaseError, OSError, ET.ParseError, DefusedXmlException) as error:
+        log.info("simulator.file.unreadable", path=path, reason=repr(error))
+        return
+    bank = path.split("/")[1]
+    case, order = _find(root, "CxlId") or "", _find(root, "OrgnlEndToEndId") or ""
+    transfer = books.find(bank, order)
+    code: str | None = "NOOR"
+    if transfer is not None:
+        temper = mood(temper, transfer.amount // 10 ** currency(transfer.currency).exponent)
+        kept = recalls.keep(books, transfer, case, temper, at_once=True)
+        if kept.status(time.time()) == "pending":
+            return
+        code = kept.code
+    answer = write_camt029(case, order, code)
+    name = path.rpartition("/")[2].removesuffix(".xml")
+    await obstore.put_async(files, f"inbox/{bank}/{RECALLS}/{name}.answer.xml", answer)
+
+
+def write_camt029(case: str, order: str, code: str | None) -> bytes:
+    """Write how a request to cancel was resolved; no *code*: it is granted."""
+    root = ET.Element("Document", xmlns="urn:iso:std:iso:20022:tech:xsd:camt.029.001.09")
+    result = ET.SubElement(root, "RsltnOfInvstgtn")
+    head = ET.SubElement(result, "Assgnmt")
+    _put(head, "Id", f"A{case}"[:35])
+    _put(head, "CreDtTm", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    _put(ET.SubElement(result, "Sts"), "Conf", "RJCR" if code else "CNCL")
+    each = ET.SubElement(ET.SubElement(result, "CxlDtls"), "TxInfAndSts")
+    _put(each, "CxlStsId", case)
+    _put(each, "OrgnlEndToEndId", order)
+    _put(each, "TxCxlSts", "RJCR" if code else "ACCR")
+    if code:
+        reason = ET.SubElement(each, "CxlStsRsnInf")
+        _put(ET.SubElement(reason, "Rsn"), "Cd", _REFUSALS.get(code, "NARR"))
+        _put(reason, "AddtlInf", code)
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 class Unreadable(Exception):

@@ -15,6 +15,7 @@ _Share = Annotated[float, Meta(ge=0, le=1)]
 
 Die = Literal["never", "before", "after"]
 Callbacks = Literal["once", "twice", "lost", "late", "early", "reversed"]
+Recalls = Literal["by_age", "accept", "reject", "silent"]
 Answers = Literal["right", "garbage", "huge", "wrong_amount"]
 
 
@@ -37,6 +38,11 @@ class Temper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settle_after_s: _Seconds = 1.0
     return_after_s: _Seconds | None = None
     """After settling, the money comes back."""
+    recalls: Recalls = "by_age"
+    """`by_age` gives back what was paid in the last minutes; `silent` never answers."""
+    recall_after_s: _Seconds = 2.0
+    """What was paid already is given back, or refused, after this; the rest at once."""
+    recall_code: Annotated[str, Meta(min_length=1, max_length=64)] = "beneficiary-refuses"
     maintenance: bool = False
     by_amount: bool = True
     """Whether the last two digits of an amount choose an outcome, as `ENDINGS` says."""
@@ -57,6 +63,8 @@ ENDINGS: dict[int, tuple[str, dict[str, object]]] = {
     11: ("booked, then garbage", {"answers": "garbage"}),
     12: ("the answer names another amount", {"answers": "wrong_amount"}),
     13: ("the callback is 90 seconds late", {"callbacks": "late"}),
+    14: ("a recall is refused", {"recalls": "reject"}),
+    15: ("a recall is granted, whenever it is asked for", {"recalls": "accept"}),
 }
 
 

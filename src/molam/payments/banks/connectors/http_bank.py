@@ -18,6 +18,8 @@ from molam.payments.banks.model import (
     CallbackSaid,
     Order,
     OutcomeState,
+    RecallAnswer,
+    RecallRequest,
     Report,
     SurprisingAnswer,
 )
@@ -25,6 +27,9 @@ from molam.payments.banks.secrets import check_timed_signature
 
 SIGNATURE = "bank-signature"
 NEVER_SEEN = "transfer-unknown"
+NEVER_ASKED = "recall-unknown"
+NO_ORIGINAL = "NOOR"
+"""ISO 20022: the original payment was never received."""
 
 _Short = Annotated[str, Meta(min_length=1, max_length=128)]
 _Long = Annotated[str, Meta(max_length=300)]
@@ -53,6 +58,16 @@ class Absent(msgspec.Struct, frozen=True):
     key: Annotated[str, Meta(max_length=70)]
 
 
+class Recall(msgspec.Struct, frozen=True):
+    """A request to give a transfer's money back, as the bank keeps it."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=70)]
+    transfer_key: Annotated[str, Meta(min_length=1, max_length=70)]
+    status: Literal["pending", "accepted", "rejected"]
+    code: Annotated[str, Meta(max_length=64)] | None = None
+    reason: _Long | None = None
+
+
 class Health(msgspec.Struct, frozen=True):
     status: Annotated[str, Meta(max_length=32)]
 
@@ -66,6 +81,7 @@ class HttpBank:
     kind = "http_bank"
     can_ask = True
     can_probe = True
+    can_recall = True
     calls_back = True
     watches_s = 0.0
 
@@ -102,12 +118,44 @@ class HttpBank:
     async def inquire(self, bank: Bank, order: Order) -> Report | None:
         answer = await self._http.request(
             "GET",
-            f"{bank.url}/transfers/{quote(order.wire_key, safe='')}",
+            _url(bank, order),
             headers=_authorization(bank),
         )
         if answer.status in _CREATED:
             return _report(_about(read(answer, Transfer), order))
         if answer.status == _ABSENT and _says_never(answer, order):
+            return None
+        raise SurprisingAnswer(f"the bank answered {answer.status}")
+
+    async def recall(self, bank: Bank, order: Order, wish: RecallRequest) -> RecallAnswer:
+        body = {"key": wish.key, "reason_code": wish.code, "reason": wish.reason}
+        answer = await self._http.request(
+            "POST",
+            f"{_url(bank, order)}/recalls",
+            headers={
+                **_authorization(bank),
+                "Content-Type": "application/json",
+                "Idempotency-Key": wish.key,
+            },
+            body=msgspec.json.encode(body),
+        )
+        if answer.status in _CREATED:
+            return _recalled(answer, order, wish)
+        if answer.status == _ABSENT and _says_never(answer, order):
+            return RecallAnswer("rejected", NO_ORIGINAL, "The bank has no such transfer.")
+        raise SurprisingAnswer(f"the bank answered {answer.status}")
+
+    async def inquire_recall(
+        self, bank: Bank, order: Order, wish: RecallRequest
+    ) -> RecallAnswer | None:
+        answer = await self._http.request(
+            "GET",
+            f"{_url(bank, order)}/recalls/{quote(wish.key, safe='')}",
+            headers=_authorization(bank),
+        )
+        if answer.status in _CREATED:
+            return _recalled(answer, order, wish)
+        if answer.status == _ABSENT and read(answer, Absent) == Absent(NEVER_ASKED, wish.key):
             return None
         raise SurprisingAnswer(f"the bank answered {answer.status}")
 
@@ -126,6 +174,17 @@ class HttpBank:
     def read_callback(self, body: bytes) -> CallbackSaid:
         told = read(body, Event).transfer
         return CallbackSaid(told.key, told.id, None, _report(told))
+
+
+def _url(bank: Bank, order: Order) -> str:
+    return f"{bank.url}/transfers/{quote(order.wire_key, safe='')}"
+
+
+def _recalled(answer: Answer, order: Order, wish: RecallRequest) -> RecallAnswer:
+    told = read(answer, Recall)
+    if (told.key, told.transfer_key) != (wish.key, order.wire_key):
+        raise SurprisingAnswer("the answer is about another request")
+    return RecallAnswer(told.status, told.code, told.reason)
 
 
 def _authorization(bank: Bank) -> dict[str, str]:

@@ -24,6 +24,8 @@ from molam.payments.banks.model import (
     CallbackKey,
     CallbackSaid,
     Order,
+    RecallAnswer,
+    RecallRequest,
     Report,
     SurprisingAnswer,
 )
@@ -59,6 +61,11 @@ class Connector(Protocol):
         ...
 
     @property
+    def can_recall(self) -> bool:
+        """Whether it can be asked to give back what it was sent; else people write to it."""
+        ...
+
+    @property
     def calls_back(self) -> bool:
         """Whether the bank is expected to speak first, so that silence is worth counting."""
         ...
@@ -85,6 +92,28 @@ class Connector(Protocol):
     async def inquire(self, bank: Bank, order: Order) -> Report | None:
         """
         Ask what became of *order*; None when the bank says that it never saw it.
+
+        Raises:
+            Outage: no answer.
+            SurprisingAnswer: an answer that means nothing.
+        """
+        ...
+
+    async def recall(self, bank: Bank, order: Order, wish: RecallRequest) -> RecallAnswer:
+        """
+        Ask the bank to give back what *order* moved. Asked twice, it is one request.
+
+        Raises:
+            Outage: no answer; it may have been heard.
+            SurprisingAnswer: an answer that means nothing; likewise.
+        """
+        ...
+
+    async def inquire_recall(
+        self, bank: Bank, order: Order, wish: RecallRequest
+    ) -> RecallAnswer | None:
+        """
+        Ask how a request stands; None when the bank says that it never heard of it.
 
         Raises:
             Outage: no answer.

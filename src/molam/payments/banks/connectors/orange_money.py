@@ -17,6 +17,8 @@ from molam.payments.banks.model import (
     CallbackSaid,
     Order,
     OutcomeState,
+    RecallAnswer,
+    RecallRequest,
     Report,
     SurprisingAnswer,
     Wallet,
@@ -78,6 +80,7 @@ class OrangeMoney:
     kind = "orange_money"
     can_ask = True
     can_probe = True
+    can_recall = False
     calls_back = True
     watches_s = 3 * 86_400.0
 
@@ -130,6 +133,16 @@ class OrangeMoney:
             if refused.message == NEVER_SEEN and refused.order_id == order.wire_key:
                 return None
         raise SurprisingAnswer(f"Orange Money answered {answer.status}")
+
+    async def recall(self, bank: Bank, order: Order, wish: RecallRequest) -> RecallAnswer:
+        del bank, order, wish
+        raise SurprisingAnswer("Orange Money takes nothing back on request")
+
+    async def inquire_recall(
+        self, bank: Bank, order: Order, wish: RecallRequest
+    ) -> RecallAnswer | None:
+        del bank, order, wish
+        raise SurprisingAnswer("Orange Money takes nothing back on request")
 
     async def probe(self, bank: Bank) -> None:
         """Ask about an order that was never given: a bank that is well says that it knows none."""

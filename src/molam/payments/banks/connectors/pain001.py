@@ -14,6 +14,8 @@ from molam.payments.banks.model import (
     CallbackRefused,
     CallbackSaid,
     Order,
+    RecallAnswer,
+    RecallRequest,
     Report,
     SurprisingAnswer,
 )
@@ -27,6 +29,7 @@ class Pain001:
     kind = "pain001"
     can_ask = False
     can_probe = False
+    can_recall = True
     calls_back = False
     watches_s = 0.0
 
@@ -48,6 +51,17 @@ class Pain001:
     async def inquire(self, bank: Bank, order: Order) -> Report | None:
         del bank, order
         raise SurprisingAnswer("a bank that takes files is not asked")
+
+    async def recall(self, bank: Bank, order: Order, wish: RecallRequest) -> RecallAnswer:
+        """Wait for the next file, which is written once; its answer comes by file as well."""
+        del bank, order, wish
+        return RecallAnswer("pending", WAITING)
+
+    async def inquire_recall(
+        self, bank: Bank, order: Order, wish: RecallRequest
+    ) -> RecallAnswer | None:
+        del bank, order, wish
+        return None
 
     async def probe(self, bank: Bank) -> None:
         del bank

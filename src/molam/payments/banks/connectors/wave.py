@@ -18,6 +18,8 @@ from molam.payments.banks.model import (
     CallbackSaid,
     Order,
     OutcomeState,
+    RecallAnswer,
+    RecallRequest,
     Report,
     SurprisingAnswer,
     Wallet,
@@ -29,6 +31,7 @@ REASON_LENGTH_MAX = 40
 
 _Short = Annotated[str, Meta(min_length=1, max_length=128)]
 _CREATED = frozenset({200, 201})
+_REFUSED = frozenset({404, 409, 422})
 _STATES: Mapping[str, OutcomeState] = {
     "processing": "accepted",
     "succeeded": "settled",
@@ -54,6 +57,11 @@ class Payout(msgspec.Struct, frozen=True):
     payout_error: PayoutError | None = None
 
 
+class Refused(msgspec.Struct, frozen=True):
+    code: Annotated[str, Meta(min_length=1, max_length=64)]
+    message: Annotated[str, Meta(max_length=300)] = ""
+
+
 class Found(msgspec.Struct, frozen=True):
     result: Annotated[list[Payout], Meta(max_length=50)]
 
@@ -73,6 +81,7 @@ class Wave:
     kind = "wave"
     can_ask = True
     can_probe = True
+    can_recall = True
     calls_back = True
     watches_s = 3 * 86_400.0
 
@@ -122,6 +131,31 @@ class Wave:
         if not found:
             return None
         return _report(_about(found[0], order))
+
+    async def recall(self, bank: Bank, order: Order, wish: RecallRequest) -> RecallAnswer:
+        """Wave reverses a payout at once or not at all, and one that is reversed stays so."""
+        if order.provider_ref is None:
+            raise SurprisingAnswer("Wave reverses by its own id, and has told none")
+        answer = await self._http.request(
+            "POST",
+            f"{bank.url}/v1/payout/{quote(order.provider_ref, safe='')}/reverse",
+            headers={**_authorization(bank), "idempotency-key": wish.key},
+        )
+        if answer.status in _CREATED:
+            return RecallAnswer("accepted")
+        if answer.status in _REFUSED:
+            error = read(answer, Refused)
+            return RecallAnswer("rejected", error.code, error.message)
+        raise SurprisingAnswer(f"Wave answered {answer.status}")
+
+    async def inquire_recall(
+        self, bank: Bank, order: Order, wish: RecallRequest
+    ) -> RecallAnswer | None:
+        """Wave keeps no requests: a payout is reversed, or asking again is safe."""
+        del wish
+        told = await self.inquire(bank, order)
+        is_back = told is not None and told.state == "returned"
+        return RecallAnswer("accepted") if is_back else None
 
     async def probe(self, bank: Bank) -> None:
         answer = await self._http.request(
