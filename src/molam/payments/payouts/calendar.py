@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import calendar
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-import holidays
-
 from molam.kernel.clock import Instant
+from molam.kernel.holidays import public_holidays
 
 Interval = Literal["daily", "weekly", "monthly", "instant", "manual"]
 INTERVALS: tuple[Interval, ...] = ("daily", "weekly", "monthly", "instant", "manual")
@@ -112,7 +110,7 @@ def is_open(country: str, day: date) -> bool:
 
 def holiday_name(country: str, day: date) -> str | None:
     """Name the public holiday of *country* on *day*, if there is one."""
-    return _holidays(country, day.year).get(day)
+    return public_holidays(country, day.year).get(day)
 
 
 def local_day(now: Instant, place: Place) -> date:
@@ -149,13 +147,3 @@ def _planned(schedule: Schedule, start: date) -> Iterator[date]:
             while True:
                 yield day
                 day += _DAY
-
-
-@functools.lru_cache(maxsize=512)
-def _holidays(country: str, year: int) -> dict[date, str]:
-    try:
-        found = holidays.country_holidays(country, years=[year])
-    except NotImplementedError:
-        # A country the library does not know keeps its weekends.
-        return {}
-    return {day: found.get(day) or "" for day in found}

@@ -14,7 +14,14 @@ from molam.kernel.ids import show, uuid7, uuid8
 from molam.ledger import commands as ledger
 from molam.ledger.commands import Transfer
 from molam.payments.banks.commands import SEND, Send
-from molam.payments.payouts import calendar, metrics, model, run_store, settings_store
+from molam.payments.payouts import (
+    bank_store,
+    calendar,
+    metrics,
+    model,
+    run_store,
+    settings_store,
+)
 from molam.payments.payouts.calendar import Interval, Place, Schedule
 from molam.payments.payouts.model import State
 from molam.payments.payouts.run_store import DueRow, MadeRow
@@ -151,7 +158,7 @@ async def make(tx: Tx, wanted: Sequence[Wanted]) -> list[MadeRow]:
         return rows
     by_id = {each.payout_id: each for each in wanted}
     at = wanted[0].due.asked_at
-    await tx.run(run_store.SET_BANKS, ids=[row.payout_id for row in made])
+    await tx.run(bank_store.SET_BANKS, ids=[row.payout_id for row in made])
     moved = await ledger.post(tx, [_reserve(row, at) for row in made])
     assert moved == len(made), "a payout is reserved once"
     await tell(tx, [_told(row, by_id[row.payout_id]) for row in made], at=at)

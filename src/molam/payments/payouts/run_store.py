@@ -353,37 +353,3 @@ WEIGH = Query(
      order by d.merchant_id, d.currency""",
     row=MadeRow,
 )
-
-# Each new payout gets the bank that the route in force gives it, and our account there.
-# One without a route keeps none, and gets one when its time comes, or is held then.
-SET_BANKS = Query(
-    """
-    /* payouts.set_banks */
-    update payments.payouts p
-       set bank_profile_id = chosen.bank_profile_id, treasury_account_id = chosen.treasury_account_id
-      from (select distinct on (w.merchant_id, w.id)
-                   w.merchant_id, w.id, b.id as bank_profile_id, a.id::text as treasury_account_id
-              from payments.payouts w
-              join payments.bank_routes r
-                on r.replaced_at is null and r.currency = w.currency
-               and r.rail = case w.destination ->> 'type'
-                            when 'wallet' then 'wallet:' || (w.destination ->> 'provider')
-                            else 'bank' end
-               and r.min_amount <= w.amount and (r.max_amount is null or r.max_amount >= w.amount)
-             cross join lateral unnest(r.bank_profile_ids) with ordinality as step(bank_id, place)
-              join payments.bank_profiles b
-                on b.id = step.bank_id and b.enabled and b.status = 'active'
-               and w.currency = any(b.currency_codes) and r.rail = any(b.rails)
-               and not exists (select from payments.bank_gates g
-                                where g.bank_profile_id = b.id and g.rail = r.rail
-                                  and g.currency = r.currency
-                                  and (not g.is_open or g.held_until > now()))
-              left join payments.treasury_accounts a
-                on a.bank_profile_id = b.id and a.currency = w.currency
-               and a.account_type = 'payout' and a.status = 'active'
-             where w.id = any(:ids::text[]) and w.origin = 'molam'
-             order by w.merchant_id, w.id, r.min_amount desc, step.place) as chosen
-     where p.merchant_id = chosen.merchant_id and p.id = chosen.id
-    """,
-    row=Nothing,
-)

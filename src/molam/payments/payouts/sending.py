@@ -65,7 +65,7 @@ class PayoutOwner:
         # lock is then looked at again.
         rail = banks.rail_of(destination_of(chosen.way))
         may_pass = chosen.bank is None or await gates.share(
-            tx, chosen.bank, rail, chosen.way.currency
+            tx, gates.Gate(chosen.bank, rail, chosen.way.currency), chosen.way.amount
         )
         row = await tx.one(store.LOCK_OURS, id=object_id)
         if row is None or not _may_go(row):

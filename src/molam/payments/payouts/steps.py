@@ -10,7 +10,7 @@ from molam.kernel.clock import Instant
 from molam.kernel.ids import uuid8
 from molam.ledger import commands as ledger
 from molam.ledger.commands import Transfer
-from molam.payments.payouts import model, store
+from molam.payments.payouts import model, recalls, store
 from molam.payments.payouts.model import State
 from molam.payments.payouts.store import PayoutRow
 from molam.payments.payouts.telling import Told, reserve_id, tell
@@ -57,6 +57,8 @@ async def move(tx: Tx, before: PayoutRow, after: PayoutRow, said: Said) -> None:
         detail=dict(said.detail),
     )
     assert written == 1, "the row was locked"
+    if new is not old and new in {State.RETURNED, State.FAILED}:
+        await recalls.note_ended(tx, before.id, is_back=new is State.RETURNED)
 
 
 async def announce(tx: Tx, row: PayoutRow, *, version: int, at: Instant) -> None:
