@@ -23,7 +23,7 @@ ADDRESSES: dict[str, str] = {
     "fixer": "https://data.fixer.io/api",
     "openexchangerates": "https://openexchangerates.org/api",
 }
-_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "molam-connect"}
+_HEADERS = {"User-Agent": "molam-connect"}
 _JSON_BYTES_MAX = 256 * 1024
 
 

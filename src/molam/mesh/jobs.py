@@ -8,6 +8,7 @@ from molam.mesh.control import jobs as control
 from molam.mesh.control import override_actions
 from molam.mesh.federation import jobs as federation
 from molam.mesh.liquidity import jobs as liquidity
+from molam.mesh.routing import jobs as routing
 from molam.mesh.runtime import Mesh
 from molam.mesh.signals import jobs as signals
 from molam.platform.events import Consumer
@@ -27,6 +28,7 @@ def crons(mesh: Mesh) -> Sequence[Cron]:
         *liquidity.crons(mesh),
         *federation.crons(mesh),
         *control.crons(mesh),
+        *routing.crons(),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from molam.mesh.control import endpoints as control
+from molam.mesh.control import recall_endpoints
+from molam.mesh.federation import corridor_endpoints
 from molam.mesh.federation import endpoints as federation
 from molam.mesh.liquidity import endpoints as liquidity
 from molam.mesh.liquidity import pool_endpoints
@@ -20,8 +22,10 @@ API: tuple[Routes, ...] = (
     pool_endpoints.routes,
     liquidity.routes,
     federation.routes,
+    corridor_endpoints.routes,
     routing.routes,
     control.routes,
+    recall_endpoints.routes,
     signals.routes,
 )
 PAGES: tuple[Routes, ...] = room.PAGES

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import holidays
 
 from molam.kernel.clock import Instant
+from molam.kernel.holidays import public_holidays
 from molam.kernel.refusals import Kind, Refusal
 
 SECONDS_MAX = 366 * 86400
@@ -60,7 +61,9 @@ class Calendar:
         assert len(self.weekend) < 7  # noqa: PLR2004 - the days of a week.
 
     def is_open_on(self, day: date) -> bool:
-        return day.weekday() not in self.weekend and day not in _holidays(self.country, day.year)
+        return day.weekday() not in self.weekend and day not in public_holidays(
+            self.country, day.year
+        )
 
 
 def read_duration(value: object) -> Duration:
@@ -130,11 +133,6 @@ def add(start: Instant, duration: Duration, calendar: Calendar) -> Instant:
                 return opens + left
             left -= open_for
         day += timedelta(days=1)
-
-
-@functools.lru_cache(maxsize=256)
-def _holidays(country: str, year: int) -> frozenset[date]:
-    return frozenset(holidays.country_holidays(country, years=[year]))
 
 
 @functools.lru_cache(maxsize=1)

@@ -206,14 +206,12 @@ def check_open(row: ProposalRow, *, is_expired: bool) -> None:
         raise ProposalExpired("Ask for a new proposal: this one was not applied in time.")
 
 
-def _apply_title(params: MeshApplyRoute, locale: str) -> str:
-    verb = "Appliquer la route" if locale == "fr" else "Apply route"
-    return f"{verb} {params.proposal_id}"
+def _apply_title(_params: MeshApplyRoute, locale: str) -> str:
+    return "Appliquer une route du réseau" if locale == "fr" else "Apply a mesh route"
 
 
-def _roll_back_title(params: MeshRollBack, locale: str) -> str:
-    verb = "Revenir sur la route" if locale == "fr" else "Roll back route"
-    return f"{verb} {params.proposal_id}"
+def _roll_back_title(_params: MeshRollBack, locale: str) -> str:
+    return "Revenir sur une route du réseau" if locale == "fr" else "Roll back a mesh route"
 
 
 ACTIONS = (

@@ -8,7 +8,16 @@ from typing import Any
 import msgspec
 
 from molam.kernel.ids import show, uuid7
-from molam.mesh.control import checks, log_store, onward, plan, store, sweep_store
+from molam.mesh.control import (
+    checks,
+    log_store,
+    onward,
+    plan,
+    practice,
+    practice_beginning,
+    store,
+    sweep_store,
+)
 from molam.mesh.control.checks import Caps, Wish
 from molam.mesh.control.model import Actor, Applied
 from molam.mesh.control.plan import Band
@@ -23,8 +32,10 @@ from molam.mesh.control.recording import (
     summed,
 )
 from molam.mesh.control.sweep_store import SweptRow
+from molam.mesh.federation import corridors
 from molam.mesh.members.policies import Policy
 from molam.mesh.routing import queries as proposals
+from molam.mesh.routing.content import listed_in
 from molam.mesh.routing.store import ProposalRow
 from molam.mesh.runtime import Mesh
 from molam.payments.banks import gates
@@ -47,8 +58,9 @@ _LEADS_AWAY = frozenset({"failover", "manual", "override"})
 #    time each, until none remains. Meanwhile nothing can be handed to the bank that was
 #    left: its gate is closed.
 #
-# A route that covers only some amounts, or only part of the value, closes no gate: the
-# bank goes on serving the rest.
+# The gate closes for the amounts that go somewhere. What no other bank carries keeps its
+# bank: a payout is better off with one that may fail than with none. A step that moves only
+# part of the value closes no gate, for the bank goes on serving the rest.
 
 
 class Sweep(msgspec.Struct, frozen=True):
@@ -74,7 +86,7 @@ async def apply_route(
     Raises:
         ApplyKeyReused: the key belongs to something else.
         ProposalAbsent, ProposalNotInState, ProposalExpired, NotApproved, AdviceRefused,
-        AlreadyUsed, PolicyMoved, Stopped, NobodyTakes: nothing has happened.
+        AlreadyUsed, PolicyMoved, Stopped, NobodyTakes, PracticeRefused: nothing has happened.
     """
     watch, at = Watch(), mesh.clock.now()
     row = await proposals.get(tx, proposal_id)
@@ -98,25 +110,50 @@ async def apply_route(
     found = await checks.bands(tx, wish, policy)
     limits = await checks.caps(tx, wish, policy)
     watch.lap("verify")
-    gate = await _set_gates(tx, wish, found)
-    routes = await _replace_routes(tx, wish)
-    await _place(tx, wish, policy)
+    if row.kind == practice.KIND:
+        said = await practice_beginning.begin(
+            tx, wish, found, policy=policy, action_id=action_id, at=at
+        )
+    else:
+        said = await _lead(tx, wish, found, policy)
     watch.lap("gate")
     await tx.one(store.WAIT_AT_MOST, lock_ms=str(_LOCK_MS), statement_ms=str(_STATEMENT_MS))
     swept = await sweep(
         tx, wish, found, limits, action_id=action_id, statement=sweep_store.SWEEP_FREE
     )
     watch.lap("sweep")
-    done_now = Done(wish=wish, swept=swept, watch=watch, key=key, action_id=action_id, at=at)
-    said = {"routes": routes, "gate_closed": gate}
+    done_now = Done(
+        wish=wish,
+        swept=swept,
+        watch=watch,
+        key=key,
+        action_id=action_id,
+        at=at,
+        staying=await _staying(tx, row, found),
+    )
+    said |= await _not_moved(tx, row, action_id)
     applied = await _finish(tx, done_now, said, step_minutes=policy.rules.step_minutes)
-    if moves_payouts(row):
-        asked = Sweep(row.id, share, action_id, actor.kind, actor.id)
-        await enqueue(tx, SWEEP, asked, once=f"{SWEEP}/{key}")
-        await onward.enqueue_send_moved(tx, row)
-    else:
-        await onward.enqueue_send_moved(tx, row, opened=row.to_bank_id)
+    await _enqueue(tx, done_now)
     return applied
+
+
+async def _lead(tx: Tx, wish: Wish, found: Sequence[Band], policy: Policy) -> dict[str, Any]:
+    """Set the gates, the route in force and the banks' places; say what was changed."""
+    gate = await _set_gates(tx, wish, found)
+    said = {"routes": await _replace_routes(tx, wish, found), **gate}
+    await _place(tx, wish, policy)
+    return said
+
+
+async def _enqueue(tx: Tx, done: Done) -> None:
+    """Have the rest done once this commits: what was busy is swept, what can go is sent."""
+    wish, row = done.wish, done.wish.row
+    if moves_payouts(row):
+        asked = Sweep(row.id, wish.share, done.action_id, wish.actor.kind, wish.actor.id)
+        await enqueue(tx, SWEEP, asked, once=f"{SWEEP}/{done.key}")
+        await onward.enqueue_send_moved(tx, row)
+    elif row.kind != practice.KIND:
+        await onward.enqueue_send_moved(tx, row, opened=row.to_bank_id)
 
 
 def moves_payouts(row: ProposalRow) -> bool:
@@ -137,10 +174,12 @@ async def sweep(
     if not moves_payouts(wish.row):
         return []
     row, spent, swept = wish.row, dict[str, int](), []
-    value_left = limits.value_max
+    value_left, ways = limits.value_max, plan.corridors_of(found)
     for band in found:
+        if not band.targets:
+            continue
         banks = [each.bank_profile_id for each in band.targets]
-        rooms = [max(each.room - spent.get(each.bank_profile_id, 0), 0) for each in band.targets]
+        rooms = plan.rooms(band, spent)
         one = await tx.one(
             statement,
             region=row.mesh_region_id,
@@ -150,6 +189,7 @@ async def sweep(
             max_amount=band.max_amount,
             from_banks=await _leaving(tx, row, banks),
             share=wish.share,
+            only=listed_in(row.proposal),
             each_max=limits.each_max,
             value_max=value_left,
             banks=banks,
@@ -164,10 +204,51 @@ async def sweep(
         )
         assert one is not None
         for inflow in inflows(band, one):
-            spent[inflow.bank_profile_id] = spent.get(inflow.bank_profile_id, 0) + inflow.value
+            for name in {inflow.bank_profile_id, ways.get(inflow.bank_profile_id)} - {None}:
+                spent[str(name)] = spent.get(str(name), 0) + inflow.value
         value_left -= one.value
         swept.append((band, one))
+    await corridors.reserve(tx, ways, action_id=action_id)
     return swept
+
+
+async def _staying(tx: Tx, row: ProposalRow, found: Sequence[Band]) -> tuple[int, int]:
+    """Count what keeps its bank because no other carries it, and add it up."""
+    if not moves_payouts(row) or plan.is_listed(row):
+        return 0, 0
+    payouts = value = 0
+    for band in found:
+        if band.targets:
+            continue
+        one = await tx.one(
+            sweep_store.COUNT_STAYING,
+            region=row.mesh_region_id,
+            currency=row.currency,
+            rail=row.rail,
+            min_amount=band.min_amount,
+            max_amount=band.max_amount,
+            from_banks=await _leaving(tx, row, []),
+        )
+        assert one is not None
+        payouts, value = payouts + one.payouts, value + one.value
+    return payouts, value
+
+
+async def _not_moved(tx: Tx, row: ProposalRow, action_id: str) -> dict[str, Any]:
+    """Say which of the payouts that a proposal lists were not moved, and why."""
+    if not plan.is_listed(row):
+        return {}
+    rows = await tx.all(
+        sweep_store.LIST_NOT_MOVED,
+        ids=[id_ for id_, _ in row.proposal["payouts"]],
+        versions=[version for _, version in row.proposal["payouts"]],
+        from_bank=row.from_bank_id,
+        currency=row.currency,
+        rail=row.rail,
+        region=row.mesh_region_id,
+        action_id=action_id,
+    )
+    return {"not_moved": [{"payout_id": each.id, "why": each.why} for each in rows if each.why]}
 
 
 async def _leaving(tx: Tx, row: ProposalRow, banks: Sequence[str]) -> list[str]:
@@ -179,31 +260,42 @@ async def _leaving(tx: Tx, row: ProposalRow, banks: Sequence[str]) -> list[str]:
     return [each.bank_profile_id for each in holders]
 
 
-async def _set_gates(tx: Tx, wish: Wish, found: Sequence[Band]) -> bool:
-    """Close the gate of the bank that is left for good; open that of whoever is returned to."""
-    row, changes = wish.row, dict[Gate, bool]()
+async def _set_gates(tx: Tx, wish: Wish, found: Sequence[Band]) -> dict[str, Any]:
+    """
+    Close the gate of the bank that is left for good; open that of whoever is returned to.
+
+    Returns what is written down of it, so that a rollback undoes exactly this.
+    """
+    row, cause = wish.row, f"proposal {wish.row.id}"
     if row.kind not in _LEADS_AWAY and row.to_bank_id is not None:
-        changes[Gate(row.to_bank_id, row.rail, row.currency)] = True
-    elif row.from_bank_id is not None and plan.is_whole(row, wish.share) and found:
-        changes[Gate(row.from_bank_id, row.rail, row.currency)] = False
-    cause = f"proposal {row.id}"
-    closed = False
-    for gate, is_open in sorted(changes.items()):
-        if is_open:
-            await gates.open_(tx, gate, cause=cause)
-        else:
-            closed = await gates.close(tx, gate, cause=cause)
-    return closed
+        gate, asked = Gate(row.to_bank_id, row.rail, row.currency), (row.min_amount, row.max_amount)
+        opened = await gates.open_(tx, gate, cause=cause, amounts=[asked])
+        return {"gate_closed": False, "gate_opened": opened}
+    amounts = plan.covered(found)
+    if row.from_bank_id is None or wish.share < WHOLE or not amounts or plan.is_listed(row):
+        return {"gate_closed": False}
+    gate = Gate(row.from_bank_id, row.rail, row.currency)
+    closed = await gates.close(tx, gate, cause=cause, amounts=amounts)
+    return {"gate_closed": bool(closed), "gate_amounts": closed}
 
 
-async def _replace_routes(tx: Tx, wish: Wish) -> dict[str, Any]:
-    """Replace the route in force once all of the value goes another way; say what it was."""
+async def _replace_routes(tx: Tx, wish: Wish, found: Sequence[Band]) -> dict[str, Any]:
+    """
+    Replace the route in force once all of the value goes another way; say what it was.
+
+    For amounts that go nowhere it stays in force.
+    """
     row = wish.row
-    if wish.share < WHOLE:
+    if wish.share < WHOLE or plan.is_listed(row):
         return {"before": [], "after": []}
     before = await tx.all(store.LOCK_ROUTES, currency=row.currency, rail=row.rail)
     leaves = row.from_bank_id if row.kind in _LEADS_AWAY else None
-    ended, begun = plan.new_routes(before, plan.bands_of(row), leaves)
+    amounts = gates.EVERY_AMOUNT if leaves is None else plan.covered(found)
+    # See Note [No more than there is] in federation/corridors.py.
+    ranges = plan.at_home(
+        plan.within(plan.bands_of(row), amounts), row.proposal.get("corridors", ())
+    )
+    ended, begun = plan.new_routes(before, ranges, leaves)
     await tx.run(store.END_ROUTES, ids=ended)
     for low, high, banks in begun:
         await tx.run(
@@ -224,6 +316,8 @@ async def _replace_routes(tx: Tx, wish: Wish) -> dict[str, Any]:
 async def _place(tx: Tx, wish: Wish, policy: Policy) -> None:
     """Note where the controller has the banks now: one is left at the first step already."""
     row, rules = wish.row, policy.rules
+    if plan.is_listed(row):
+        return
     where = {"rail": row.rail, "currency": row.currency}
     is_everything = row.min_amount == 0 and row.max_amount is None
     if row.kind not in _LEADS_AWAY:
@@ -244,6 +338,11 @@ async def _finish(tx: Tx, done: Done, said: dict[str, Any], *, step_minutes: int
     """Let the proposal be applied, and write that down everywhere it must be."""
     wish, row = done.wish, done.wish.row
     applied = summed(done.swept, wish, done.action_id, done.watch)
+    payouts, value = done.staying
+    if payouts:
+        applied = msgspec.structs.replace(
+            applied, result="partial", staying_payouts=payouts, staying_value=value
+        )
     await tx.run(
         store.SET_APPLIED,
         id=row.id,

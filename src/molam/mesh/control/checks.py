@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from molam.mesh.control import log_store, store
 from molam.mesh.control.model import (
@@ -13,16 +14,19 @@ from molam.mesh.control.model import (
     PolicyMoved,
     Stopped,
 )
-from molam.mesh.control.plan import Band, Target, bands_of
+from molam.mesh.control.plan import Band, Target, bands_of, cut
 from molam.mesh.control.store import StandingRow
-from molam.mesh.members import policies, queries, regions, switches
+from molam.mesh.federation.model import Way
+from molam.mesh.members import policies, regions, switches
 from molam.mesh.members.model import MemberRow
 from molam.mesh.members.policies import Policy
+from molam.mesh.routing import reach
 from molam.mesh.routing.content import content_of
 from molam.mesh.routing.model import ProposalExpired, ProposalNotInState
 from molam.mesh.routing.store import ProposalRow
 from molam.mesh.runtime import Mesh
 from molam.payments.banks import gates
+from molam.payments.banks.gate_store import GateRow
 from molam.platform.db import Tx
 from molam.sira.content import verify_content
 
@@ -122,7 +126,7 @@ async def check_policy(tx: Tx, mesh: Mesh, wish: Wish) -> Policy:
     if wish.actor.is_automatic:
         if not policy.may_act_alone:
             raise NotApproved("Nothing is applied by itself in this region.")
-        leads_away = row.kind not in {"return", "reorder"}
+        leads_away = row.kind not in {"return", "reorder", "practice"}
         if leads_away and row.confidence < policy.rules.auto_confidence_threshold:
             raise NotApproved(
                 f"It is {row.confidence:.2f} likely to be right, and"
@@ -149,7 +153,9 @@ async def bands(tx: Tx, wish: Wish, policy: Policy) -> list[Band]:
         NobodyTakes: none of the proposed banks is in use, cleared, open and has an account.
     """
     row, ranges = wish.row, bands_of(wish.row)
-    able = await _able(tx, wish, policy)
+    ways = await _ways(tx, row)
+    able = await _able(tx, wish, policy, ways)
+    shut = await _gates(tx, wish, sorted(able))
     named = sorted({each for _, _, banks in ranges for each in banks} & able.keys())
     rooms = {
         each.bank_profile_id: each
@@ -160,38 +166,64 @@ async def bands(tx: Tx, wish: Wish, policy: Policy) -> list[Band]:
     for smallest, largest, banks in ranges:
         # What the bank that is left elsewhere still carries best stays with it.
         leaves = banks[:1] != (row.from_bank_id,)
-        usable = [bank for bank in banks if leaves and bank in rooms and bank != row.from_bank_id]
-        targets = tuple(_target(able[bank], rooms[bank], wish, policy) for bank in usable[:depth])
-        found.append(Band(smallest, largest, targets))
+        usable = [
+            bank
+            for bank in banks
+            if leaves
+            and bank in rooms
+            and bank != row.from_bank_id
+            and not (bank in shut and shut[bank].is_shut(smallest, largest))
+        ]
+        targets = tuple(
+            _led_there(_target(able[bank], rooms[bank], wish, policy), able[bank], ways)
+            for bank in usable[:depth]
+        )
+        found.extend(cut(Band(smallest, largest, targets)))
     if not any(band.targets for band in found):
         raise NobodyTakes(
-            "Each of them is out of use, closed, not cleared, or has no account of ours."
+            "Each of them is out of use, closed, not cleared, has no account of ours, or lies"
+            " behind a corridor that is closed or full."
         )
     return found
 
 
-async def _able(tx: Tx, wish: Wish, policy: Policy) -> dict[str, MemberRow]:
+async def _ways(tx: Tx, row: ProposalRow) -> dict[str, Way]:
+    """Find the corridors that *row* goes through as they are now, and let nobody else use them."""
+    if not row.proposal.get("corridors"):
+        return {}
+    return await reach.ways_from(tx, row.mesh_region_id, row.currency, lock=True)
+
+
+def _led_there(target: Target, member: MemberRow, ways: Mapping[str, Way]) -> Target:
+    """Bound what a bank of another region is given by the corridor that leads there."""
+    way = ways.get(member.region_id)
+    if way is None:
+        return target
+    return replace(target, corridor_id=way.corridor_id, corridor_room=way.free)
+
+
+async def _able(
+    tx: Tx, wish: Wish, policy: Policy, ways: Mapping[str, Way]
+) -> dict[str, MemberRow]:
     """Find the members that may carry these payouts now, whatever was true when it was proposed."""
     row, where = wish.row, {"rail": wish.row.rail, "currency": wish.row.currency}
     region = await regions.get(tx, row.mesh_region_id)
-    able = await queries.eligible(tx, region_id=row.mesh_region_id, **where)
-    ids = [each.bank_profile_id for each in able]
-    closed = {
-        each.bank_profile_id
-        for each in await gates.gates_of(tx, ids, **where)
-        if not each.is_open and each.bank_profile_id not in _opens(row)
-    }
+    able = await reach.eligible(tx, region_id=row.mesh_region_id, ways=ways, **where)
     may_cross = region.allowed_crossborder and policy.rules.allowed_crossborder
     return {
         each.bank_profile_id: each
         for each in able
-        if each.bank_profile_id not in closed
-        and (
-            not region.countries
-            or each.country in region.countries
-            or (may_cross and each.capabilities.cross_border_enabled)
-        )
+        if not region.countries
+        or each.country in region.countries
+        or (may_cross and each.capabilities.cross_border_enabled)
     }
+
+
+async def _gates(tx: Tx, wish: Wish, bank_ids: list[str]) -> dict[str, GateRow]:
+    """Read the gates of banks, but for those that the proposal itself opens."""
+    row = wish.row
+    found = await gates.gates_of(tx, bank_ids, rail=row.rail, currency=row.currency)
+    return {each.bank_profile_id: each for each in found if each.bank_profile_id not in _opens(row)}
 
 
 def _opens(row: ProposalRow) -> set[str]:

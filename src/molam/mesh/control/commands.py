@@ -96,6 +96,12 @@ async def approve(
     db = mesh.approvals.db
     async with db.transaction("mesh.ask_people") as tx:
         row = await proposals.get(tx, proposal_id)
+        if row.status == "applied" and row.shift_share < WHOLE:
+            # One vote more is no leave to move the rest at once.
+            raise ProposalNotInState(
+                f"A gradual shift moved {row.shift_share} % of it; two people may let it go on.",
+                status=row.status,
+            )
         if row.status not in {"applied", "approved"}:
             standing = await tx.one(proposal_store.FIND_STANDING, id=row.id, window_h=24)
             assert standing is not None

@@ -9,16 +9,17 @@ import structlog
 from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.refusals import Refusal
-from molam.mesh.control import commands, store, telling, world_store
+from molam.mesh.control import commands, metrics, shift_store, store, telling, world_store
 from molam.mesh.control.judging import REJECT, Shift, Verdict, World, judge
 from molam.mesh.control.looking import Scope, look
-from molam.mesh.control.model import CONTROLLER
+from molam.mesh.control.model import CONTROLLER, NobodyTakes
 from molam.mesh.control.recording import WHOLE
 from molam.mesh.members import regions, switches
 from molam.mesh.members.policies import Policy
 from molam.mesh.routing import commands as routing
 from molam.mesh.routing import queries as proposals
 from molam.mesh.routing.model import Wanted
+from molam.mesh.routing.store import ProposalRow
 from molam.mesh.runtime import Mesh
 from molam.mesh.signals.commands import DECIDE
 from molam.mesh.signals.model import Decide
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 
 EXPIRED_MAX = 500
 _AGAIN_S = 0.3
+_BY_HISTORY = frozenset({"another_is_better", "better_in_the_long_run"})
+"""Moves from a bank that is well: what speaks for them is how both did over weeks."""
 _STORED = {"readmit": "return"}
 """What pages and lists show as one; the reason tells them apart."""
 
@@ -121,6 +124,10 @@ async def decide_all(db: Database, mesh: Mesh) -> None:
         await tx.run(world_store.END_EXPIRED, limit=EXPIRED_MAX)
         region = await regions.find(tx, mesh.region)
         scopes = [] if region is None else await tx.all(world_store.LIST_SCOPES, region=region.id)
+        halted = await tx.all(shift_store.COUNT_HALTED)
+    metrics.SHIFTS_HALTED.clear()
+    for row in halted:
+        metrics.SHIFTS_HALTED.labels(row.currency).set(row.number)
     for each in scopes:
         await decide(db, mesh, each.currency, each.rail)
 
@@ -131,7 +138,7 @@ async def _carry_out(db: Database, mesh: Mesh, seen: _Seen) -> Verdict:
     try:
         if verdict.word in {"step", "halt"}:
             assert shift is not None
-            await _go_on(db, mesh, verdict, shift)
+            await _go_on(db, mesh, scope, verdict, shift)
             proposal_id = shift.proposal_id
         else:
             verdict, proposal_id = await _propose(db, mesh, seen)
@@ -173,19 +180,30 @@ async def _propose(db: Database, mesh: Mesh, seen: _Seen) -> tuple[Verdict, str 
             # What found no room a minute ago finds none now, most likely.
             return replace(verdict, word="stay", reason="cooldown"), None
         row = await routing.propose(tx, mesh, _wanted(scope, verdict))
-        await routing.simulate(tx, mesh, row.id)
+        tried = await routing.simulate(tx, mesh, row.id)
+        if verdict.reason == "leftovers" and not tried.affected_payouts:
+            # Nothing is kept of this: it is asked again as soon as somebody else may carry it.
+            raise NobodyTakes("What waits there is carried by no other bank.")
         row = await proposals.get(tx, row.id)
         sure = row.kind in {"return", "reorder"} or row.confidence >= (
             rules.auto_confidence_threshold
         )
-        alone = verdict.word != "ask" and sure
+        known = verdict.reason not in _BY_HISTORY or _is_tried(row)
+        alone = verdict.word != "ask" and sure and known
         if not alone and not any(each.waits_for_people for each in same):
             await commands.ask_people(tx, mesh, row)
     if alone:
         await commands.apply_now(db, mesh, row.id, actor=CONTROLLER, share=verdict.share)
     elif verdict.word != "ask":
-        verdict = replace(verdict, word="ask", reason="not_sure_enough")
+        reason = "too_few_attempts" if sure else "not_sure_enough"
+        verdict = replace(verdict, word="ask", reason=reason)
     return verdict, row.id
+
+
+def _is_tried(row: ProposalRow) -> bool:
+    """Tell whether enough payments went through the proposed banks to know how they do."""
+    found = (row.simulation_results or {}).get("logged") or {}
+    return bool(found.get("is_enough"))
 
 
 def _wanted(scope: Scope, verdict: Verdict) -> Wanted:
@@ -200,7 +218,7 @@ def _wanted(scope: Scope, verdict: Verdict) -> Wanted:
     )
 
 
-async def _go_on(db: Database, mesh: Mesh, verdict: Verdict, shift: Shift) -> None:
+async def _go_on(db: Database, mesh: Mesh, scope: Scope, verdict: Verdict, shift: Shift) -> None:
     """Take a gradual shift one step further, or end it where its target suffers from it."""
     if verdict.word == "step":
         await commands.apply_now(db, mesh, shift.proposal_id, actor=CONTROLLER, share=verdict.share)
@@ -220,7 +238,10 @@ async def _go_on(db: Database, mesh: Mesh, verdict: Verdict, shift: Shift) -> No
         if verdict.word == "halt":
             who = "it leaves is well again" if not ill else "it goes to suffers"
             why = f"halted at {shift.share} %: the bank {who}"
-            await tx.run(world_store.END_SHIFT, id=shift.proposal_id, why=why)
+            if await tx.run(world_store.END_SHIFT, id=shift.proposal_id, why=why):
+                at = mesh.clock.now()
+                await telling.halted(tx, scope, shift, suffers=ill, at=at)
+                metrics.SHIFT_HALTS.labels(scope.currency, verdict.reason).inc()
         await tx.run(store.TELL_PAGES)
 
 

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 
 from molam.kernel.refusals import Refusal
-from molam.mesh.control import actions, apply, commands, controller, onward, reconciling
+from molam.mesh.control import actions, apply, commands, controller, onward, practising, reconciling
 from molam.mesh.control.model import Actor
 from molam.mesh.control.sweeping import sweep_again
 from molam.mesh.runtime import Mesh
@@ -68,7 +68,11 @@ def crons(mesh: Mesh) -> list[Cron]:
     async def reconcile(db: Database) -> None:
         await reconciling.reconcile(db)
 
+    async def practise(db: Database) -> None:
+        await practising.practise(db, mesh)
+
     return [
         Cron("mesh.decide_all", "* * * * *", decide_all),
+        Cron("mesh.practise", "* * * * *", practise),
         Cron("mesh.reconcile", "* * * * *", reconcile),
     ]

@@ -9,6 +9,7 @@ from typing import Literal
 from molam.mesh.control import hysteresis
 from molam.mesh.control.hysteresis import Limits, Place
 from molam.mesh.members.rules import Rules
+from molam.mesh.routing.sequence import unrelated
 
 Word = Literal["stay", "ask", "move", "return", "readmit", "reorder", "step", "halt", "freeze"]
 
@@ -78,6 +79,7 @@ class World:
     at: float
     rules: Rules
     banks: tuple[Bank, ...]
+    spares: tuple[Bank, ...] = ()
     may_act_alone: bool = False
     is_enforced: bool = True
     stopped: str | None = None
@@ -164,8 +166,8 @@ def is_common(world: World) -> bool:
     for begun, _ in onsets:
         together = [bank for at, bank in onsets if begun <= at <= begun + window]
         many = len(together) * 100 > len(world.banks) * float(world.rules.panic_share_pct)
-        kinds = {name for bank in together for name in bank.domains or {f"bank:{bank.id}"}}
-        if len(together) > 1 and (many or len(kinds) >= world.rules.panic_domains):
+        kinds = unrelated(bank.domains or frozenset({f"bank:{bank.id}"}) for bank in together)
+        if len(together) > 1 and (many or kinds >= world.rules.panic_domains):
             return True
     return False
 
@@ -241,7 +243,8 @@ def _leaving(world: World, bank: Bank, limits: Limits) -> Verdict:
     )
     if bank.is_stopped:
         return _because(verdict, "stay", "kill_switch")
-    if not any(each.is_healthy and each.id != bank.id for each in world.banks):
+    is_at_home = any(each.is_healthy and each.id != bank.id for each in world.banks)
+    if not (is_at_home or any(each.is_healthy for each in world.spares)):
         return _because(verdict, "stay", "last_healthy")
     if bank.is_ejected:
         verdict = _because(verdict, "move", "leftovers")
@@ -249,7 +252,8 @@ def _leaving(world: World, bank: Bank, limits: Limits) -> Verdict:
         verdict = _because(verdict, "move", "another_is_better")
     if (bank.is_ejected or not surely) and _is_cooling(world):
         return _because(verdict, "stay", "cooldown")
-    return _alone_or_ask(world, verdict, _held(world, bank, limits))
+    held = _held(world, bank, limits) if is_at_home else "other_region"
+    return _alone_or_ask(world, verdict, held)
 
 
 def _held(world: World, bank: Bank, limits: Limits) -> str | None:
@@ -280,12 +284,10 @@ def _fit(world: World) -> list[Bank]:
     """List those that were left and have been well for long enough, the preferred ones first."""
     limits = limits_of(world.rules)
     return [
-        bank
-        for bank in sorted(world.banks, key=lambda each: (each.prefer_order, each.id))
-        if not (bank.left_by_hand or bank.is_stopped)
-        and hysteresis.may_return(
-            bank.place, bank.p_down, world.at, limits, probes_ok=bank.probes_ok
-        )
+        one
+        for one in sorted(world.banks, key=lambda each: (each.prefer_order, each.id))
+        if not (one.left_by_hand or one.is_stopped)
+        and hysteresis.may_return(one.place, one.p_down, world.at, limits, probes_ok=one.probes_ok)
     ]
 
 
@@ -296,7 +298,8 @@ def _leads_back(world: World, bank: Bank) -> bool:
     It is preferred to whoever has them now, and has not lost that by failing more often
     while all is well. Otherwise they would end up at the bank that fails most.
     """
-    firsts = [each for each in world.banks if each.is_first]
+    # It may have kept amounts that nobody else carries.
+    firsts = [each for each in world.banks if each.is_first and each.id != bank.id]
     gap = float(world.rules.reorder_gap_points) / 100
     return bool(firsts) and all(
         each.is_healthy

@@ -21,13 +21,16 @@ from molam.mesh.control.judging import (
 from molam.mesh.members import policies, queries, switches
 from molam.mesh.members.model import MemberRow
 from molam.mesh.members.policies import Policy
+from molam.mesh.routing import outcomes, reach
 from molam.mesh.runtime import Mesh
 from molam.mesh.signals import queries as signals
 from molam.mesh.signals.model import HealthRow
 from molam.payments.banks import gates
+from molam.payments.banks.gate_store import GateRow
 from molam.platform.db import Tx
 from molam.sira import health_filter
 from molam.sira.health import confidence_of_move
+from molam.sira.health_model import Calibration
 
 _HOUR_S = 3600.0
 _WORSE_BY = 0.03
@@ -58,15 +61,24 @@ class _Seen:
     places: dict[str, world_store.PlaceRow]
     waiting: dict[str | None, int]
     first: frozenset[str]
-    closed: frozenset[str]
+    gates: dict[str, GateRow]
     stopped: frozenset[str]
     """Members by id, not by bank."""
     currency: str
+    learnt: Calibration | None
+    """How often SIRA's confidence in moves has been right."""
 
 
 async def look(tx: Tx, mesh: Mesh, scope: Scope, *, writes: bool = True) -> tuple[World, Policy]:
     """Read everything that `judging.judge` needs, and write down where banks stand now."""
     policy = await policies.effective(tx, scope.region_id, mesh)
+    return await look_at(tx, policy, scope, at=mesh.clock.now(), writes=writes), policy
+
+
+async def look_at(
+    tx: Tx, policy: Policy, scope: Scope, *, at: datetime, writes: bool = False
+) -> World:
+    """Read the same under a policy that is known already, writing nothing down unless asked."""
     members = await queries.eligible(tx, region_id=scope.region_id, **scope.lane)
     ids = [each.bank_profile_id for each in members]
     stopped = await switches.engaged(tx, scope.region_id, policy_id=policy.id)
@@ -77,29 +89,61 @@ async def look(tx: Tx, mesh: Mesh, scope: Scope, *, writes: bool = True) -> tupl
         row.bank_profile_id: row
         for row in await tx.all(world_store.LIST_PLACES, banks=ids, **scope.lane)
     }
-    at = next((row.read_at for row in places.values()), mesh.clock.now())
-    closed = frozenset(
-        row.bank_profile_id
-        for row in await gates.gates_of(tx, ids, **scope.lane)
-        if not row.is_open
-    )
+    at = next((row.read_at for row in places.values()), at)
+    shut = {row.bank_profile_id: row for row in await gates.gates_of(tx, ids, **scope.lane)}
+    learnt = await outcomes.table_in_use(tx)
     rows = await tx.all(world_store.LIST_WAITING, **scope.columns, min_amount=0, max_amount=None)
     seen = _Seen(
         members,
         health,
         places,
         {row.bank_profile_id: row.value for row in rows},
-        await _first(tx, scope, members, closed),
-        closed,
+        await _first(tx, scope, shut),
+        shut,
         await _stopped(tx),
         scope.currency,
+        None if learnt is None else learnt.calibration,
     )
     limits = limits_of(policy.rules)
     banks = _watched(seen, at, limits, policy)
+    spares = await _spares(tx, scope, policy, at, limits)
     if writes:
         await _write_places(tx, scope, banks)
     world = await _world(tx, scope, policy, banks=tuple(banks), at=at)
-    return replace(world, stopped=None if stopped is None else stopped.scope), policy
+    return replace(world, spares=spares, stopped=None if stopped is None else stopped.scope)
+
+
+async def _spares(
+    tx: Tx, scope: Scope, policy: Policy, at: datetime, limits: Limits
+) -> tuple[Bank, ...]:
+    """
+    List the banks of other regions that corridors lead to and that are open.
+
+    They only stand in where no bank of ours can: who they are is for the proposal to say,
+    and nothing else that is decided here is about them.
+    """
+    ways = await reach.ways_from(tx, scope.region_id, scope.currency)
+    if not policy.rules.allowed_crossborder or not any(way.is_usable for way in ways.values()):
+        return ()
+    members = [
+        each
+        for each in await reach.eligible(tx, region_id=scope.region_id, ways=ways, **scope.lane)
+        if each.region_id != scope.region_id
+    ]
+    ids = [each.bank_profile_id for each in members]
+    health = await signals.health_of(tx, bank_ids=ids, **scope.lane)
+    seen = _Seen(
+        members=members,
+        health={row.bank_profile_id: row for row in health},
+        places={},
+        waiting={},
+        first=frozenset(),
+        gates={row.bank_profile_id: row for row in await gates.gates_of(tx, ids, **scope.lane)},
+        stopped=await _stopped(tx),
+        currency=scope.currency,
+        learnt=None,
+    )
+    return tuple(_bank(each, seen, at, limits) for each in members)
 
 
 async def _stopped(tx: Tx) -> frozenset[str]:
@@ -110,14 +154,13 @@ async def _stopped(tx: Tx) -> frozenset[str]:
     )
 
 
-async def _first(
-    tx: Tx, scope: Scope, members: Sequence[MemberRow], closed: frozenset[str]
-) -> frozenset[str]:
+async def _first(tx: Tx, scope: Scope, shut: dict[str, GateRow]) -> frozenset[str]:
     """Name the banks that a payout made now would be given to, one for each range."""
-    usable = {each.bank_profile_id for each in members} - closed
     found = set()
     for route in await tx.all(world_store.LIST_ROUTES, **scope.lane):
-        found.add(next((each for each in route.bank_profile_ids if each in usable), ""))
+        low = max(route.min_amount, 1)
+        usable = (each for each in route.bank_profile_ids if each in shut)
+        found.add(next((each for each in usable if not shut[each].is_shut(low, low)), ""))
     return frozenset(found - {""})
 
 
@@ -153,7 +196,7 @@ def _bank(member: MemberRow, seen: _Seen, at: datetime, limits: Limits) -> Bank:
         strikes=0 if row is None else row.strikes,
         degraded_since=_unix(None if place is None else place.degraded_since),
         domains=frozenset(member.failure_domains),
-        is_open=id_ not in seen.closed,
+        is_open=_is_open(seen.gates.get(id_), known),
         is_first=id_ in seen.first,
         waiting=seen.waiting.get(id_, 0),
         capacity=member.capabilities.daily_limit(seen.currency) or 0,
@@ -161,12 +204,24 @@ def _bank(member: MemberRow, seen: _Seen, at: datetime, limits: Limits) -> Bank:
         left_by_hand=place is not None and place.left_by_hand,
         better={
             other.bank_profile_id: confidence_of_move(
-                belief, health_filter.advance(other.belief, at.timestamp())
+                belief, health_filter.advance(other.belief, at.timestamp()), table=seen.learnt
             )
             for other in others
             if belief is not None
         },
     )
+
+
+def _is_open(gate: GateRow | None, place: Place) -> bool:
+    """
+    Tell whether a bank serves at all.
+
+    One that was left for what others carry is left, though it keeps what they do not;
+    one that people led some amounts away from serves the others.
+    """
+    if gate is None:
+        return True
+    return gate.is_open or (place.mode == "serving" and not gate.is_whole)
 
 
 def _p_down(row: HealthRow, at: datetime) -> float:

@@ -25,8 +25,17 @@ ROUTING_SECONDS = Histogram(
     "From the decision to its effect",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
 )
+PRACTISED = Counter(
+    "molam_mesh_practice_runs_total", "Practice runs, by what they showed", ["outcome"]
+)
 OVERDUE = Gauge(
     "molam_mesh_reconciliations_overdue", "Rerouted payouts that are not paid when promised"
+)
+SHIFT_HALTS = Counter(
+    "molam_mesh_shift_halts_total", "Gradual shifts that were halted", ["currency", "reason"]
+)
+SHIFTS_HALTED = Gauge(
+    "molam_mesh_shifts_halted", "Gradual shifts of the last day that wait for people", ["currency"]
 )
 ENDED = Counter(
     "molam_mesh_reconciliations_total", "Reconciliations that came to an end", ["status"]

@@ -38,7 +38,11 @@ class Inflow(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """A route that was applied. *remaining* payouts were busy, or found no room."""
+    """
+    A route that was applied. *remaining* payouts were busy, or found no room: they follow.
+
+    Those that are *staying* keep their bank, because no other carries such amounts.
+    """
 
     action_id: str
     proposal_id: str
@@ -49,6 +53,8 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     remaining_payouts: int
     remaining_value: int
+    staying_payouts: int = 0
+    staying_value: int = 0
     by_bank: tuple[Inflow, ...]
     duration_ms: int
     timings_ms: dict[str, int]
@@ -110,6 +116,12 @@ class NobodyTakes(Refusal):
     code = "no-bank-takes-it"
     kind = Kind.CONFLICT
     title = "None of the proposed banks can take these payouts"
+
+
+class PracticeRefused(Refusal):
+    code = "practice-refused"
+    kind = Kind.CONFLICT
+    title = "Nothing is practised now"
 
 
 class MissingReason(Refusal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import Meta
 from molam.approvals.model import Actor as Person
 from molam.kernel.money import MINOR_MAX
 from molam.kernel.refusals import Kind, Refusal
-from molam.mesh.control import proposal_store
+from molam.mesh.control import proposal_store, sweep_store
 from molam.mesh.control.apply import apply_route
 from molam.mesh.control.model import Actor
 from molam.mesh.members import queries, regions, trail
@@ -23,6 +24,7 @@ from molam.mesh.runtime import Mesh
 from molam.payments.banks.queries import get_bank
 from molam.platform.actions import (
     ActionType,
+    Amount,
     Change,
     Execution,
     Outcome,
@@ -37,6 +39,7 @@ from molam.tenancy.freeze_actions import check_id
 
 OVERRIDE = "ROUTE_PAYOUT_OVERRIDE"
 OVERRIDE_JOB = "mesh.override"
+PAYOUTS_MAX = 1000
 
 Id = Annotated[str, Meta(min_length=1, max_length=255)]
 _Amount = Annotated[int, Meta(ge=0, le=MINOR_MAX)]
@@ -56,11 +59,27 @@ class NotAMember(Refusal):
     title = "Payouts cannot be led to this bank"
 
 
+# Note [Exactly these payouts]
+#
+# Whoever lists payouts means them as they stood: their versions are filled in when it is
+# asked, and are part of what is hashed, voted for and signed. One that was sent, changed
+# or led elsewhere meanwhile stays where it is, and is named with why. The route for
+# payouts to come does not change, nor does any gate.
+
+
+class NothingToMove(Refusal):
+    code = "no-payout-to-move"
+    kind = Kind.BROKEN_RULE
+    title = "None of these payouts can be led elsewhere"
+
+
 class RoutePayoutOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     *bank_profile_id* comes first, then *then_banks*; amounts are minor units, both included.
 
-    Region, currency and rail are filled in from the bank where they are left out.
+    Region, currency and rail are filled in from the bank where they are left out. With
+    *payout_ids*, only those move that are at *from_bank_profile_id* in these *versions*,
+    which are filled in as well.
     """
 
     bank_profile_id: Id
@@ -71,9 +90,21 @@ class RoutePayoutOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     max_amount: _Amount | None = None
     then_banks: Annotated[tuple[Id, ...], Meta(max_length=5)] = ()
     reason: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    payout_ids: Annotated[tuple[Id, ...], Meta(max_length=PAYOUTS_MAX)] = ()
+    versions: Annotated[tuple[int, ...], Meta(max_length=PAYOUTS_MAX)] = ()
+    from_bank_profile_id: Id | None = None
 
     def __post_init__(self) -> None:
         check_id("bank_profile_id", self.bank_profile_id)
+        is_listed = bool(self.payout_ids)
+        if len(self.versions) != len(self.payout_ids):
+            raise ValueError("versions has one entry for each of payout_ids")
+        if is_listed != (self.from_bank_profile_id is not None):
+            raise ValueError("payout_ids and from_bank_profile_id go together")
+        if is_listed and (self.min_amount or self.max_amount is not None):
+            raise ValueError("give payout_ids, or bounds, not both")
+        if self.from_bank_profile_id == self.bank_profile_id:
+            raise ValueError("the payouts are at that bank already")
         if self.max_amount is not None and self.max_amount < self.min_amount:
             raise ValueError("max_amount is at least min_amount")
 
@@ -94,6 +125,7 @@ async def _complete(tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(bank_id, str):
         return raw
     bank = await get_bank(tx, bank_id[:256])
+    raw = await _as_seen(tx, raw)
     filled = {"currency": bank.currency_codes[0], "rail": bank.rails[0], **raw}
     asked = filled.get("mesh_region_id")
     if asked is None:
@@ -113,9 +145,35 @@ async def _complete(tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:
     return {**filled, "mesh_region_id": asked}
 
 
+async def _as_seen(tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the version of each payout that is listed, and where they are."""
+    ids = raw.get("payout_ids")
+    if not isinstance(ids, list) or not ids or not all(isinstance(each, str) for each in ids):
+        return raw
+    listed = list(dict.fromkeys(ids))[: PAYOUTS_MAX + 1]
+    seen = {each.id: each for each in await tx.all(sweep_store.LIST_SEEN, ids=listed)}
+    banks = {each.bank_profile_id for each in seen.values()} - {None}
+    lanes = {(each.currency, each.rail) for each in seen.values()}
+    if "from_bank_profile_id" not in raw and len(banks) != 1:
+        raise ParamsRefused("Say from_bank_profile_id: the payouts are with no bank, or several.")
+    if "currency" not in raw and len(lanes) > 1:
+        raise ParamsRefused("Say currency and rail: the payouts have several.")
+    currency, rail = next(iter(lanes), (None, None))
+    filled = {
+        "currency": currency,
+        "rail": rail,
+        "from_bank_profile_id": next(iter(banks), None),
+        "versions": [seen[id_].version if id_ in seen else 0 for id_ in listed],
+    }
+    known = {name: value for name, value in filled.items() if value is not None}
+    return {**known, **raw, "payout_ids": listed}
+
+
 async def _plan(tx: Tx, params: RoutePayoutOverride) -> Plan:
     sequence = await _sequence(tx, params)
     region = await regions.get(tx, params.mesh_region_id)
+    if params.payout_ids:
+        return await _plan_listed(tx, params, sequence, region.name)
     return Plan(
         target_name=f"{region.name}: {params.currency} {params.rail}",
         changes=(
@@ -126,6 +184,40 @@ async def _plan(tx: Tx, params: RoutePayoutOverride) -> Plan:
         reversible=True,
         expect={"banks": [each.bank_profile_id for each in sequence]},
         effects=("payouts_rerouted", "route_stays_until_replaced"),
+        country=sequence[0].country,
+    )
+
+
+async def _plan_listed(
+    tx: Tx, params: RoutePayoutOverride, sequence: list[MemberRow], region_name: str
+) -> Plan:
+    """Say which of the payouts would move now, and why others would not."""
+    rows = await tx.all(
+        sweep_store.LIST_LISTED,
+        ids=list(params.payout_ids),
+        versions=list(params.versions),
+        from_bank=params.from_bank_profile_id,
+        currency=params.currency,
+        rail=params.rail,
+        region=params.mesh_region_id,
+    )
+    moving = [each for each in rows if each.why is None]
+    if not moving:
+        raise NothingToMove("Each of them was sent, has ended, or is with another bank.")
+    kept = Counter(each.why for each in rows if each.why is not None)
+    value = sum(each.amount or 0 for each in moving)
+    banks = ", ".join(each.bank_name for each in sequence)
+    return Plan(
+        target_name=f"{region_name}: {params.currency} {params.rail}",
+        changes=(
+            Change("mesh_route", params.from_bank_profile_id, banks),
+            Change("mesh_affected_payouts", None, len(moving)),
+            *(Change(f"payouts_kept_{why}", None, kept[why]) for why in sorted(kept)),
+        ),
+        reversible=True,
+        expect={"banks": [each.bank_profile_id for each in sequence]},
+        effects=("payouts_rerouted", "only_listed_payouts"),
+        amount=Amount(params.currency, value),
         country=sequence[0].country,
     )
 
@@ -188,6 +280,8 @@ async def override(tx: Tx, mesh: Mesh, asked: Override) -> str:
             kind="override",
             created_by=asked.by,
             first=(params.bank_profile_id, *params.then_banks),
+            from_bank_id=params.from_bank_profile_id,
+            payouts=tuple(zip(params.payout_ids, params.versions, strict=True)),
         ),
     )
     await routing.simulate(tx, mesh, row.id)

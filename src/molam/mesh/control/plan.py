@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from molam.mesh.control.store import InForceRow
@@ -26,6 +26,9 @@ class Target:
     room: int
     largest: int
     promise_s: int
+    corridor_id: str | None = None
+    """What leads to it, where it is a bank of another region."""
+    corridor_room: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,73 @@ def _least(one: object, other: int | None) -> int | None:
     return min(known) if known else None
 
 
-def is_whole(row: ProposalRow, share: int) -> bool:
-    """Tell whether nothing of the currency and rail stays where it was."""
-    return share == WHOLE and row.min_amount == 0 and row.max_amount is None
+def is_listed(row: ProposalRow) -> bool:
+    """Tell whether it is about some payouts only: then nothing is decided for those to come."""
+    return "payouts" in row.proposal
+
+
+def covered(bands: Iterable[Band]) -> list[tuple[int, int | None]]:
+    """List the amounts that go somewhere; the bank that is left keeps the others."""
+    return [(each.min_amount, each.max_amount) for each in bands if each.targets]
+
+
+def cut(band: Band) -> list[Band]:
+    """Divide *band* where it is above what any of its banks takes at once."""
+    largest = max((each.largest for each in band.targets), default=0)
+    if not band.targets or _reach(band.max_amount) <= largest:
+        return [band]
+    return [
+        *([Band(band.min_amount, largest, band.targets)] if largest >= band.min_amount else []),
+        Band(max(largest + 1, band.min_amount), band.max_amount, ()),
+    ]
+
+
+def rooms(band: Band, spent: Mapping[str, int]) -> list[int]:
+    """
+    Say how much each bank of *band* may be given, after what was *spent* by bank and corridor.
+
+    Banks behind one corridor share what it can take: together they are given no more.
+    """
+    promised: dict[str, int] = {}
+    found = []
+    for each in band.targets:
+        room = each.room - spent.get(each.bank_profile_id, 0)
+        if each.corridor_id is not None:
+            gone = spent.get(each.corridor_id, 0) + promised.get(each.corridor_id, 0)
+            room = min(room, each.corridor_room - gone)
+            promised[each.corridor_id] = promised.get(each.corridor_id, 0) + max(room, 0)
+        found.append(max(room, 0))
+    return found
+
+
+def corridors_of(bands: Iterable[Band]) -> dict[str, str]:
+    """Name the corridor to each bank of another region."""
+    return {
+        each.bank_profile_id: each.corridor_id
+        for band in bands
+        for each in band.targets
+        if each.corridor_id is not None
+    }
+
+
+def at_home(ranges: Iterable[Range], elsewhere: Collection[str]) -> list[Range]:
+    """Leave out banks of other regions, which no route in force names."""
+    found = [
+        (low, high, tuple(each for each in banks if each not in elsewhere))
+        for low, high, banks in ranges
+    ]
+    return [each for each in found if each[2]]
+
+
+def within(ranges: Iterable[Range], amounts: Sequence[tuple[int, int | None]]) -> list[Range]:
+    """Keep of *ranges* what lies within *amounts*, and names a bank."""
+    found = []
+    for low, high, banks in ranges:
+        for first, last in amounts:
+            begin, end = max(low, first), _least(last, high)
+            if banks and begin <= _reach(end):
+                found.append((begin, end, banks))
+    return found
 
 
 def new_routes(
@@ -88,6 +155,11 @@ def new_routes(
             rest = [part for piece in rest for part in _without(piece, low, high)]
         if rest != [(each.min_amount, each.max_amount)]:
             ended.append(each.id)
+            # Where one that begins higher decides, this one has nothing to leave behind.
+            for other in kept:
+                if other.min_amount > each.min_amount:
+                    cuts = (other.min_amount, other.max_amount)
+                    rest = [part for piece in rest for part in _without(piece, *cuts)]
             begun.extend((low, high, tuple(each.bank_profile_ids)) for low, high in rest)
     return ended, begun
 

@@ -201,8 +201,7 @@ def _target(params: ExecutePlan) -> Target:
 
 def _title(params: ExecutePlan, locale: str) -> str:
     if params.plan_id is not None:
-        verb = "Exécuter le plan" if locale == "fr" else "Execute plan"
-        return f"{verb} {params.plan_id}"
+        return "Exécuter un plan de trésorerie" if locale == "fr" else "Carry out a treasury plan"
     names = ", ".join(each.action_type for each in params.steps)
     verb = "Exécuter à la fois" if locale == "fr" else "Execute together"
     return f"{verb}: {names}"

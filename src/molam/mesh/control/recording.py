@@ -20,6 +20,7 @@ from molam.mesh.control.model import Applied, ApplyKeyReused, Inflow
 from molam.mesh.control.plan import Band
 from molam.mesh.control.sweep_store import SweptRow
 from molam.mesh.routing.store import ProposalRow
+from molam.mesh.signals.messages import OURS
 from molam.platform import events
 from molam.platform.db import Tx
 from molam.platform.events import Event, cloud_event
@@ -69,6 +70,8 @@ class Done:
     key: str
     action_id: str
     at: Instant
+    staying: tuple[int, int] = (0, 0)
+    """What keeps its bank: how many payouts, of what value."""
 
 
 async def log_applied(tx: Tx, applied: Applied, done: Done, said: dict[str, Any]) -> None:
@@ -84,6 +87,8 @@ async def log_applied(tx: Tx, applied: Applied, done: Done, said: dict[str, Any]
         "value": applied.affected_value,
         "remaining_payouts": applied.remaining_payouts,
         "remaining_value": applied.remaining_value,
+        "staying_payouts": applied.staying_payouts,
+        "staying_value": applied.staying_value,
         "from_bank_id": row.from_bank_id,
         "by_bank": msgspec.to_builtins(applied.by_bank),
     }
@@ -148,7 +153,7 @@ async def publish(
         "timestamp": at.isoformat(),
     }
     document = cloud_event(
-        id_=action_id, source="/molam/mesh", type_=TOPIC, subject=region, time=at, data=data
+        id_=action_id, source=OURS, type_=TOPIC, subject=region, time=at, data=data
     )
     await events.publish(tx, [Event(TOPIC, region, document)])
 

@@ -13,7 +13,15 @@ from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
 from molam.kernel.digests import canonical_bytes
 from molam.kernel.ids import show, uuid7
-from molam.mesh.control import log_store, onward, store, sweep_store
+from molam.mesh.control import (
+    log_store,
+    onward,
+    plan,
+    practice,
+    practice_ending,
+    store,
+    sweep_store,
+)
 from molam.mesh.control.checks import Wish
 from molam.mesh.control.hysteresis import Limits
 from molam.mesh.control.model import (
@@ -82,6 +90,8 @@ async def roll_back(tx: Tx, undo: Undo) -> RolledBack:
     opened = await _reset_gates(tx, row, steps)
     kept = await _restore_routes(tx, row, steps)
     await _reset_place(tx, row)
+    if row.kind == practice.KIND:
+        await practice_ending.stop(tx, row.id, reason="taken_back")
     await tx.one(store.WAIT_AT_MOST, lock_ms="3000", statement_ms="60000")
     watch.lap("gate")
     found = await tx.one(sweep_store.RESTORE, proposal_id=row.id, actor=undo.actor.id)
@@ -125,12 +135,22 @@ async def _reset_gates(
 ) -> str | None:
     """Set the gates as they were; return whose is open again, if one is."""
     cause = f"proposal {row.id} was rolled back"
-    if row.kind in _RETURNS and row.to_bank_id is not None and row.kind == "return":
-        await gates.close(tx, Gate(row.to_bank_id, row.rail, row.currency), cause=cause)
+    if row.kind == "return" and row.to_bank_id is not None:
+        gate = Gate(row.to_bank_id, row.rail, row.currency)
+        await gates.close(tx, gate, cause=cause, amounts=_amounts(steps, "gate_opened"))
     elif row.from_bank_id is not None and any(each.payload.get("gate_closed") for each in steps):
-        await gates.open_(tx, Gate(row.from_bank_id, row.rail, row.currency), cause=cause)
+        gate = Gate(row.from_bank_id, row.rail, row.currency)
+        await gates.open_(tx, gate, cause=cause, amounts=_amounts(steps, "gate_amounts"))
         return row.from_bank_id
     return None
+
+
+def _amounts(steps: Sequence[log_store.ActionRow], name: str) -> list[tuple[int, int | None]]:
+    """Read for which amounts a gate was changed; older entries changed it for all."""
+    said = [each.payload[name] for each in steps if name in each.payload]
+    if not said:
+        return list(gates.EVERY_AMOUNT)
+    return [(low, high) for ranges in said for low, high in ranges]
 
 
 async def _restore_routes(
@@ -168,7 +188,11 @@ async def _restore_routes(
 
 
 async def _reset_place(tx: Tx, row: ProposalRow) -> None:
+    if plan.is_listed(row):
+        return
     where: dict[str, Any] = {"rail": row.rail, "currency": row.currency}
+    if row.kind == practice.KIND:
+        return
     if row.kind not in _RETURNS and row.from_bank_id is not None:
         banks = [row.from_bank_id]
         await tx.run(store.SET_SERVING, banks=banks, **where)

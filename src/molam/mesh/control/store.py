@@ -241,7 +241,10 @@ FIND_LATER = Query(
       from mesh.mesh_routing_proposals as l
       join mesh.mesh_routing_proposals as p on p.id = :id
      where l.id <> p.id and l.status = 'applied' and l.applied_at > p.applied_at
+       and l.kind <> 'practice'
        and l.currency = p.currency and l.rail = p.rail
+       -- What moved some payouts only decided nothing for others.
+       and not l.proposal ? 'payouts' and not p.proposal ? 'payouts'
        and l.min_amount <= coalesce(p.max_amount, l.min_amount)
        and p.min_amount <= coalesce(l.max_amount, p.min_amount)
      order by l.applied_at desc

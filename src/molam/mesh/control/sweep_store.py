@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from molam.mesh.routing.scope_store import PAYOUTS_IN_SCOPE
+from molam.mesh.routing.scope_store import LISTED, PAYOUTS_IN_SCOPE
 from molam.platform.db import Query, Rank
 
 
@@ -27,8 +27,23 @@ class SweptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StayingRow:
+    payouts: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class DueRow:
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A payout that people listed; *why* it does not move, if it does not."""
+
+    id: str
+    amount: int | None
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,7 @@ _CANDIDATES = (
         select p.merchant_id, p.id, p.amount, p.version, p.state, p.bank_profile_id,
                p.treasury_account_id, greatest(now(), p.scheduled_for) as starts_at"""
     + PAYOUTS_IN_SCOPE
+    + LISTED
     + """
            and p.attempts = 0
            and (p.bank_profile_id = any(:from_banks::text[]) or p.bank_profile_id is null)
@@ -127,8 +143,8 @@ _MOVE = """
         select 'mr_' || replace(gen_random_uuid()::text, '-', ''), m.id, m.merchant_id, :region::text, m.old_bank,
                m.old_account, m.bank_profile_id, m.treasury_account_id, :proposal_id::text,
                :action_id::text, m.amount, m.currency, m.amount, m.currency,
-               o.flat_fee + round(m.amount * o.percent_fee / 100)::bigint,
-               n.flat_fee + round(m.amount * n.percent_fee / 100)::bigint,
+               payments.bank_fee(o.fees, o.flat_fee, o.percent_fee, m.amount),
+               payments.bank_fee(n.fees, n.flat_fee, n.percent_fee, m.amount),
                m.starts_at + make_interval(secs => o.avg_delay_sec),
                m.starts_at + make_interval(secs => (:promises::int[])[m.step]),
                m.version_before, m.version
@@ -162,6 +178,15 @@ SWEEP_REST = Query(
     "/* control.sweep_rest */" + _CANDIDATES + _MOVE,
     row=SweptRow,
     locks=Rank.PAYOUT,
+)
+
+COUNT_STAYING = Query(
+    "/* control.count_staying */"
+    " select count(*)::int as payouts, coalesce(sum(p.amount), 0)::bigint as value"
+    + PAYOUTS_IN_SCOPE
+    + """
+       and p.attempts = 0 and p.bank_profile_id = any(:from_banks::text[])""",
+    row=StayingRow,
 )
 
 RESTORE = Query(
@@ -241,4 +266,70 @@ LIST_TO_SEND = Query(
      order by p.scheduled_for, p.id
     """,
     row=DueRow,
+)
+
+# Of the payouts that are listed, which may move or were moved by this action, and why others
+# may not. What nothing speaks against waits for whoever holds it, or for room.
+_LISTED_NOW = """
+    select w.id, p.amount,
+           case when p.id is null then 'absent'
+                when p.attempts > 0 or p.state = 'in_transit' then 'sent'
+                when p.state not in ('scheduled', 'held', 'pending') then 'ended'
+                when p.currency <> :currency::text or mesh.rail_of(p.destination) <> :rail::text
+                  or not exists (select from tenancy.merchants as m
+                                   join mesh.countries_of(:region::text) as here (country)
+                                     on here.country = coalesce(p.destination ->> 'country', m.country::text)
+                                  where m.id = p.merchant_id) then 'other_lane'
+                when p.bank_profile_id <> :from_bank::text then 'elsewhere'
+                when p.version <> w.version then 'changed'"""
+_LISTED_IDS = """
+      from unnest(:ids::text[], :versions::bigint[]) as w (id, version)
+      left join payments.payouts as p on p.id = w.id and p.origin = 'molam'"""
+
+LIST_LISTED = Query(
+    "/* control.list_listed */"
+    + _LISTED_NOW
+    + """ end as why"""
+    + _LISTED_IDS
+    + """
+     order by w.id
+    """,
+    row=ListedRow,
+)
+
+LIST_NOT_MOVED = Query(
+    "/* control.list_not_moved */"
+    + _LISTED_NOW
+    + """
+                else 'no_room' end as why"""
+    + _LISTED_IDS
+    + """
+     where not exists (select from mesh.mesh_reconciliations as r
+                        where r.payout_id = w.id and r.action_log_id = :action_id::text)
+     order by w.id
+    """,
+    row=ListedRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    """A payout as somebody sees it who wants it elsewhere."""
+
+    id: str
+    version: int
+    currency: str
+    rail: str
+    bank_profile_id: str | None
+
+
+LIST_SEEN = Query(
+    """
+    /* control.list_seen */
+    select p.id, p.version::int as version, p.currency, mesh.rail_of(p.destination) as rail, p.bank_profile_id
+      from payments.payouts as p
+     where p.id = any(:ids::text[]) and p.origin = 'molam'
+     order by p.id
+    """,
+    row=SeenRow,
 )

@@ -16,6 +16,7 @@ from molam.mesh.routing import queries as proposals
 from molam.mesh.routing.store import ProposalRow
 from molam.mesh.runtime import Mesh
 from molam.payments.banks import gates
+from molam.payments.banks.gate_store import GateRow
 from molam.platform.db import Tx
 from molam.platform.jobs import enqueue
 
@@ -66,6 +67,10 @@ async def _sweep(
 ) -> Applied:
     watch, at, row = Watch(), mesh.clock.now(), wish.row
     found = await checks.bands(tx, wish, policy)
+    if _has_gate(wish):
+        # What the bank was opened for again meanwhile is its own.
+        shut = await _gate(tx, row)
+        found = [each for each in found if shut and shut.is_shut(each.min_amount, each.max_amount)]
     named = sorted({each.bank_profile_id for band in found for each in band.targets})
     await checks.check_switches(tx, row, policy, named)
     action_id = show("ma", uuid7(at))
@@ -88,18 +93,20 @@ async def _stands(tx: Tx, wish: Wish) -> bool:
     """Tell whether payouts are still led away: a later route may have come back to the bank."""
     row = wish.row
     if _has_gate(wish):
-        return await _is_left(tx, row)
+        gate = await _gate(tx, row)
+        return gate is not None and gate.is_left
     return await tx.one(store.FIND_LATER, id=row.id) is None
 
 
 def _has_gate(wish: Wish) -> bool:
-    return wish.row.from_bank_id is not None and plan.is_whole(wish.row, wish.share)
+    whole = wish.share == plan.WHOLE and not plan.is_listed(wish.row)
+    return wish.row.from_bank_id is not None and whole
 
 
-async def _is_left(tx: Tx, row: ProposalRow) -> bool:
+async def _gate(tx: Tx, row: ProposalRow) -> GateRow | None:
     assert row.from_bank_id is not None
     found = await gates.gates_of(tx, [row.from_bank_id], rail=row.rail, currency=row.currency)
-    return any(each.is_left for each in found)
+    return found[0] if found else None
 
 
 async def _come_back(tx: Tx, wish: Wish, policy: Policy, asked: Sweep) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from molam.kernel.clock import Instant
 from molam.kernel.ids import uuid8
 from molam.mesh import permissions
-from molam.mesh.control.judging import HEALTHY_BELOW, World
+from molam.mesh.control.judging import HEALTHY_BELOW, Shift, World
 from molam.mesh.control.looking import Scope
 from molam.notices import commands as notices
 from molam.notices.model import Kind, Notice
@@ -40,6 +41,48 @@ async def frozen(tx: Tx, scope: Scope, world: World) -> None:
                 },
                 "target": names[:200],
             },
+            urgent=True,
+        ),
+    )
+
+
+async def halted(tx: Tx, scope: Scope, shift: Shift, *, suffers: bool, at: Instant) -> None:
+    """Tell, each time it happens, that a gradual shift goes no further until people decide."""
+    why = {
+        True: ("la banque d'arrivée échoue", "the bank it goes to fails"),
+        False: ("la banque quittée va bien de nouveau", "the bank it leaves is well again"),
+    }[suffers]
+    await notices.tell(
+        tx,
+        Notice(
+            kind=Kind.SHIFT_HALTED,
+            key=f"shift-halted/{shift.proposal_id}/{at.timestamp():.3f}"[:200],
+            people=await people(tx),
+            subject=f"mesh/{scope.region_id}",
+            link=f"/proposals/{shift.proposal_id}",
+            facts={
+                "title": {
+                    "fr": f"{scope.currency}, à {shift.share}\u00a0%, {why[0]}",
+                    "en": f"{scope.currency}, at {shift.share} %, {why[1]}",
+                },
+                "target": f"{shift.from_bank_id or ''} → {shift.to_bank_id}",
+            },
+            urgent=suffers,
+        ),
+    )
+
+
+async def practice_failed(tx: Tx, proposal_id: str, bank_id: str, bank_name: str) -> None:
+    """Tell, once for each practice, that a bank that would stand in does not work."""
+    await notices.tell(
+        tx,
+        Notice(
+            kind=Kind.MESH_PRACTICE_FAILED,
+            key=f"mesh-practice/{proposal_id}",
+            people=await people(tx),
+            subject=f"mesh/{bank_id}",
+            link="/mesh",
+            facts={"title": {"fr": bank_name, "en": bank_name}},
             urgent=True,
         ),
     )

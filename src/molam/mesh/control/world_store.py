@@ -107,7 +107,7 @@ LIST_PLACES = Query(
            coalesce((select p.kind in ('manual', 'override')
                        from mesh.mesh_routing_proposals as p
                       where p.from_bank_id = h.bank_profile_id and p.currency = h.currency
-                        and p.rail = h.rail and p.status = 'applied'
+                        and p.rail = h.rail and p.status = 'applied' and not p.proposal ? 'payouts'
                       order by p.applied_at desc
                       limit 1), false) as left_by_hand,
            now() as read_at
@@ -153,11 +153,12 @@ FIND_HISTORY = Query(
     select (select count(*)::int
               from mesh.mesh_routing_proposals as p
              where p.mesh_region_id = :region and p.reviewed_by = 'mesh-controller'
-               and p.applied_at > now() - interval '1 hour') as applies_last_hour,
+               and p.kind <> 'practice' and p.applied_at > now() - interval '1 hour') as applies_last_hour,
            (select max(p.applied_at)
               from mesh.mesh_routing_proposals as p
              where p.mesh_region_id = :region and p.currency = :currency and p.rail = :rail
-               and p.applied_at is not null and p.reviewed_by = 'mesh-controller') as last_apply_at,
+               and p.applied_at is not null and p.reviewed_by = 'mesh-controller'
+               and p.kind <> 'practice') as last_apply_at,
            (select max(p.created_at)
               from mesh.mesh_routing_proposals as p
              where p.mesh_region_id = :region and p.currency = :currency and p.rail = :rail
@@ -216,7 +217,7 @@ END_SHIFT = Query(
     /* control.end_shift */
     update mesh.mesh_routing_proposals
        set shift_due_at = null, last_failure = :why
-     where id = :id and status = 'applied'
+     where id = :id and status = 'applied' and shift_due_at is not null
     """,
     row=Nothing,
 )

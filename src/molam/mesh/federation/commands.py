@@ -1,8 +1,9 @@
-"""Taking in what other regions say, signing our routes, and corridors that both sides agree to."""
+"""Taking in what other regions say, and signing our routes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,21 +13,23 @@ import msgspec
 import structlog
 
 from molam.kernel.clock import Instant
-from molam.kernel.currency import currency
-from molam.kernel.ids import show, uuid7
-from molam.mesh.federation import model, store
+from molam.mesh.federation import corridors, model, store
 from molam.mesh.federation.model import (
     MessageKind,
-    Observation,
     PredictionContent,
     ProposalContent,
     QuoteContent,
 )
 from molam.mesh.federation.peers import Peer, Peers
-from molam.mesh.federation.store import CorridorRow, PeerRow, TableRow
+from molam.mesh.federation.store import PeerRow, TableRow
 from molam.mesh.members import regions
 from molam.mesh.runtime import Mesh
+from molam.mesh.signals import opinions
+from molam.mesh.signals import queries as signals
+from molam.mesh.signals.commands import Crossing, ask_to_decide
+from molam.mesh.signals.model import crosses, level
 from molam.platform.db import Tx
+from molam.platform.settings import Secret
 from molam.sira.content import Claims, sign_content, verify_content
 
 log = structlog.get_logger()
@@ -34,6 +37,10 @@ log = structlog.get_logger()
 BYTES_MAX = 32 * 1024
 AGE_MAX_S = 3600
 TABLE_TTL_S = 24 * 3600
+
+# Whoever has no key here is refused like one whose signature is wrong, after as much work:
+# a stranger does not learn which regions we speak with.
+_NOBODY = Secret(secrets.token_hex(32))
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,13 +67,11 @@ def believe(peers: Peers, message: Message, *, now: Instant) -> Believed:
     Check a message by what it bears alone, before it costs anything.
 
     Raises:
-        PeerUnknown: the region has no key here.
-        AdviceRefused: unsigned, altered, of another kind, expired, or not valid yet.
+        AdviceRefused: unsigned, altered, of another kind, expired, or not valid yet; or the
+            region has no key here.
         MessageRefused: of another shape, of another region, or too old.
     """
-    peer = peers.known.get(message.mesh_region_id)
-    if peer is None:
-        raise model.PeerUnknown("This region has no key here.")
+    peer = peers.known.get(message.mesh_region_id, Peer(message.mesh_region_id, _NOBODY))
     said = {name: _as_signed(each) for name, each in message.content.items()}
     claims = verify_content(message.token, message.kind, said, key=peer.key, now=now)
     content = model.read_content(message.kind, said, peer.region_id)
@@ -80,7 +85,7 @@ async def receive(tx: Tx, peers: Peers, message: Message, *, now: Instant) -> st
     Check a message and keep it, once; return the id of its token.
 
     Raises:
-        PeerUnknown, AdviceRefused, MessageRefused: as `believe`.
+        AdviceRefused, MessageRefused: as `believe`.
         MessageUsed: it was taken before.
     """
     found = believe(peers, message, now=now)
@@ -90,6 +95,7 @@ async def receive(tx: Tx, peers: Peers, message: Message, *, now: Instant) -> st
     if not await tx.run(store.USE_TOKEN, token_id=token_id, used_for=f"federation/{message.kind}"):
         raise model.MessageUsed("Send something newer.")
     prediction = content if isinstance(content, PredictionContent) else None
+    before = await _p_down(tx, prediction)
     await tx.run(
         store.INSERT_MESSAGE,
         token_id=token_id,
@@ -105,12 +111,31 @@ async def receive(tx: Tx, peers: Peers, message: Message, *, now: Instant) -> st
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
     )
     if isinstance(content, ProposalContent) and content.corridor_id is not None:
-        await approve_corridor(
-            tx, content.corridor_id, peer.region_id, by=f"region:{peer.region_id}"
-        )
+        await corridors.hear(tx, peer.region_id, content)
+    await _decide(tx, prediction, before)
     await tx.run(store.HEARD, mesh_region_id=peer.region_id, url=peer.url)
     await tx.run(store.NOTIFY_PAGES)
     return token_id
+
+
+async def _p_down(tx: Tx, said: PredictionContent | None) -> float | None:
+    """Return how far we hold the bank that *said* is about to be down, all considered."""
+    if said is None:
+        return None
+    rows = await signals.health_of(
+        tx, currency=said.currency, rail=said.rail, bank_ids=[said.bank_profile_id]
+    )
+    return rows[0].p_down if rows else None
+
+
+async def _decide(tx: Tx, said: PredictionContent | None, before: float | None) -> None:
+    """Wake the controller where what was said makes us doubt a bank by one more level."""
+    after = await _p_down(tx, said)
+    if said is None or before is None or after is None or not crosses(before, after):
+        return
+    log.info("federation.doubt", bank=said.bank_profile_id, before=before, p_down=after)
+    key = said.bank_profile_id, said.rail, said.currency
+    await ask_to_decide(tx, [Crossing(*key, level(after))])
 
 
 def _as_signed(value: object) -> object:
@@ -124,25 +149,8 @@ def _as_signed(value: object) -> object:
     return value
 
 
-async def opinion(tx: Tx, *, bank_profile_id: str, rail: str, currency: str) -> float | None:
-    """Say how likely other regions hold it that a bank is down; None when too few say anything."""
-    rows = await tx.all(
-        store.LIST_OBSERVATIONS, bank_profile_id=bank_profile_id, rail=rail, currency=currency
-    )
-    trusts = {row.mesh_region_id: trust_of(row) for row in await tx.all(store.LIST_PEERS)}
-    return model.opinion(
-        Observation(
-            row.mesh_region_id,
-            row.p_down,
-            row.age_s,
-            trusts.get(row.mesh_region_id, model.TRUST_UNKNOWN),
-        )
-        for row in rows
-    )
-
-
 def trust_of(row: PeerRow) -> float:
-    return model.trust(row.squared_error, row.squared_error_climatology, row.judged)
+    return opinions.trust(row.squared_error, row.squared_error_climatology, row.judged)
 
 
 async def sign_table(tx: Tx, mesh: Mesh) -> TableRow | None:
@@ -187,111 +195,6 @@ async def table(tx: Tx, region: str) -> TableRow:
     if row is None:
         raise model.TableAbsent("They are signed with the first exchange.")
     return row
-
-
-async def propose_corridor(
-    tx: Tx,
-    path: Sequence[str],
-    *,
-    code: str,
-    limits: tuple[int, int],
-    by: str,
-    now: Instant,
-) -> CorridorRow:
-    """
-    Propose that money may go from region to region along *path*, up to cover and net debit cap.
-
-    Raises:
-        RegionAbsent: one of them is none.
-        CorridorRefused: it loops, is too long, or is there already.
-    """
-    currency(code)
-    ids = [(await regions.get(tx, each)).id for each in path]
-    model.check_path(ids, ids[0], ids[-1])
-    id_ = show("cor", uuid7(now))
-    made = await tx.run(
-        store.INSERT_CORRIDOR,
-        id=id_,
-        from_region_id=ids[0],
-        to_region_id=ids[-1],
-        currency=code,
-        path=ids,
-        cover=limits[0],
-        net_debit_cap=limits[1],
-        by=by,
-    )
-    if not made:
-        raise model.CorridorRefused("There is one along this path already.")
-    await tx.run(store.NOTIFY_PAGES)
-    return await corridor(tx, id_)
-
-
-async def approve_corridor(tx: Tx, corridor_id: str, region: str, *, by: str) -> CorridorRow:
-    """
-    Agree to a corridor for one of its two ends; it is active once both have.
-
-    Raises:
-        CorridorAbsent: there is none.
-        CorridorRefused: it is decided, the region is no end of it, or the other end was
-            agreed to by the same hand.
-    """
-    await tx.run(store.LOCK_CORRIDOR, id=corridor_id)
-    row = await corridor(tx, corridor_id)
-    end = (await regions.get(tx, region)).id
-    if end not in {row.from_region_id, row.to_region_id}:
-        raise model.CorridorRefused("The region is neither end of it.")
-    first, last = row.approved_from, row.approved_to
-    if end == row.from_region_id:
-        first = first or by
-    else:
-        last = last or by
-    if first == last:
-        raise model.CorridorRefused("Each end is agreed to by somebody else.")
-    if row.state == "active":
-        return row
-    if row.state != "proposed":
-        raise model.CorridorRefused(f"It is {row.state}.")
-    state = "active" if first is not None and last is not None else "proposed"
-    return await _set(tx, row, state, (first, last))
-
-
-async def reject_corridor(tx: Tx, corridor_id: str) -> CorridorRow:
-    """
-    Say no to a corridor, or close one.
-
-    Raises:
-        CorridorAbsent: there is none.
-    """
-    await tx.run(store.LOCK_CORRIDOR, id=corridor_id)
-    row = await corridor(tx, corridor_id)
-    state = {"proposed": "rejected", "active": "closed"}.get(row.state, row.state)
-    return await _set(tx, row, state, (row.approved_from, row.approved_to))
-
-
-async def corridor(tx: Tx, corridor_id: str) -> CorridorRow:
-    """
-    Raises:
-        CorridorAbsent: there is none.
-    """
-    row = await tx.one(store.FIND_CORRIDOR, id=corridor_id)
-    if row is None:
-        raise model.CorridorAbsent("Corridors are listed by GET /api/mesh/corridors.")
-    return row
-
-
-async def _set(
-    tx: Tx, row: CorridorRow, state: str, approved: tuple[str | None, str | None]
-) -> CorridorRow:
-    await tx.run(
-        store.SET_CORRIDOR,
-        id=row.id,
-        state=state,
-        approved_from=approved[0],
-        approved_to=approved[1],
-    )
-    await tx.run(store.NOTIFY_PAGES)
-    log.info("federation.corridor.changed", corridor=row.id, state=state)
-    return await corridor(tx, row.id)
 
 
 def signed_message(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from molam.mesh.federation import exchange, store
+from molam.mesh.federation import corridors, exchange, store
 from molam.mesh.runtime import Mesh
 from molam.platform.db import Database
 from molam.platform.jobs import Cron
@@ -17,6 +17,7 @@ def crons(mesh: Mesh) -> list[Cron]:
     return [
         Cron("mesh.tell_peers", "*/2 * * * *", tell),
         Cron("mesh.judge_peers", "*/5 * * * *", judge),
+        Cron("mesh.settle_corridors", "* * * * *", corridors.settle_uses),
         Cron("mesh.purge_peer_messages", "53 3 * * *", _purge),
     ]
 

@@ -19,6 +19,7 @@ from molam.mesh.members.model import RegionAbsent
 from molam.mesh.permissions import DRAW, VIEW
 from molam.platform.actions import UnknownActionType
 from molam.platform.web import Caller, Routes
+from molam.platform.web.rate_limits import MESH_PLAN, RateLimited, take
 from molam.platform.web.wire import CurrencyCode, Identifier
 
 routes = Routes()
@@ -134,11 +135,13 @@ async def list_forecasts(
     "/api/mesh/liquidity/forecasts/generate",
     needs=DRAW,
     answers=views.MadeAnswer,
+    refuses=(RateLimited,),
     time_limit_s=TIME_LIMIT_S,
 )
-async def make_forecasts(request: Request, _caller: Caller) -> views.MadeAnswer:
+async def make_forecasts(request: Request, caller: Caller) -> views.MadeAnswer:
     """Add the last days up and forecast every account anew, as each night does."""
     db = request.app.state.db
+    await take(db, MESH_PLAN, caller)
     await flows.roll_up(db)
     return views.MadeAnswer(True, await flows.forecast(db))
 
@@ -172,10 +175,11 @@ async def list_plans(request: Request, _caller: Caller, query: ListQuery) -> vie
     answers=views.PlanAnswer,
     status=201,
     time_limit_s=TIME_LIMIT_S,
-    refuses=(RegionAbsent,),
+    refuses=(RegionAbsent, RateLimited),
 )
 async def make_plan(request: Request, caller: Caller, body: PlanBody) -> views.PlanAnswer:
     """Plan anew from what is known now; nothing moves until the plan is carried out."""
+    await take(request.app.state.db, MESH_PLAN, caller)
     id_ = await planning.make(
         request.app.state.db,
         region=body.mesh_region_id,

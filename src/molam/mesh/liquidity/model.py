@@ -11,7 +11,13 @@ from molam.kernel.refusals import Kind, Refusal
 
 MovementKind = Literal["contribution", "draw", "return"]
 Limit = Literal[
-    "participant", "available", "max_single_draw", "daily_draw_limit", "contribution", "amount"
+    "participant",
+    "available",
+    "max_single_draw",
+    "daily_draw_limit",
+    "contribution",
+    "amount",
+    "position",
 ]
 
 FAIR_USE = 3
@@ -121,6 +127,7 @@ _SENTENCES: dict[Limit, str] = {
     "daily_draw_limit": "Today's draws would exceed the pool's daily limit.",
     "contribution": f"The bank would owe more than {FAIR_USE} times what was put in for it.",
     "amount": "Name an amount of at least 1.",
+    "position": "We do not have that much at the bank that is not spoken for.",
 }
 
 

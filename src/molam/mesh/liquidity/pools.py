@@ -20,7 +20,7 @@ from molam.kernel.ids import show, uuid7, uuid8
 from molam.kernel.money import Money
 from molam.ledger import commands as ledger
 from molam.ledger import queries as rates
-from molam.mesh.liquidity import model, pool_store
+from molam.mesh.liquidity import model, pool_store, position_store
 from molam.mesh.liquidity.model import Breach, MovementKind, Room, Share
 from molam.mesh.liquidity.pool_store import MovementRow, PoolRow, ShareRow
 from molam.mesh.permissions import OPS_ADMIN, TREASURY
@@ -110,7 +110,8 @@ async def contribute(tx: Tx, mesh: Mesh, asked: Asked, *, by: str) -> Done:
     Put money of ours at a bank into a pool, in the bank's name.
 
     Raises:
-        PoolAbsent, DrawRefused, IdempotencyKeyReused
+        PoolAbsent, IdempotencyKeyReused
+        DrawRefused: the bank takes no part, or we have less there that is not spoken for.
     """
     pool = await _locked(tx, asked.pool_id)
     known = await _replayed(tx, asked, "contribution")
@@ -118,7 +119,14 @@ async def contribute(tx: Tx, mesh: Mesh, asked: Asked, *, by: str) -> Done:
         return Done(known, is_new=False)
     if asked.bank_profile_id not in pool.participants:
         raise refused_for(Breach("participant", 0))
-    return await _book_new(tx, mesh, asked, "contribution", by=by)
+    done = await _book_new(tx, mesh, asked, "contribution", by=by)
+    # Looked at when it is booked: whoever else takes from the account waits for us, or we did.
+    place = {"bank_profile_id": asked.bank_profile_id, "currency": pool.currency}
+    found = await tx.one(position_store.FIND_FREE, **place)
+    free = 0 if found is None else found.free
+    if free < 0:
+        raise refused_for(Breach("position", max(0, free + asked.amount)))
+    return done
 
 
 async def draw(tx: Tx, mesh: Mesh, asked: Asked, actor: Actor) -> Done:

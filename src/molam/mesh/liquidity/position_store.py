@@ -40,6 +40,11 @@ class DualRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeRow:
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountRow:
     bank_profile_id: str
     currency: str
@@ -79,10 +84,7 @@ LIST_POSITIONS = Query(
     ),
     limits as (
         select m.bank_profile_id, c.currency,
-               min(case jsonb_typeof(m.capabilities -> 'daily_volume_limit')
-                        when 'number' then (m.capabilities ->> 'daily_volume_limit')::numeric::bigint
-                        when 'object' then (m.capabilities -> 'daily_volume_limit' ->> c.currency)::numeric::bigint
-                        end) as daily
+               min(mesh.amount_in(m.capabilities -> 'daily_volume_limit', c.currency)) as daily
           from mesh.mesh_members as m
           join accounts as c on c.bank_profile_id = m.bank_profile_id
          where m.status = 'active'
@@ -117,6 +119,23 @@ LIST_POSITIONS = Query(
      limit 1000
     """,
     row=PositionRow,
+)
+
+# What of our money at a bank is neither in flight nor waiting to be sent.
+FIND_FREE = Query(
+    """
+    /* liquidity.find_free */
+    select (-l.balance
+            - coalesce((select sum(a.amount) from payments.bank_attempts as a
+                         where a.bank_profile_id = :bank_profile_id and a.currency = :currency
+                           and a.state in ('sending', 'accepted', 'unknown')), 0)
+            - coalesce((select sum(p.amount) from payments.payouts as p
+                         where p.bank_profile_id = :bank_profile_id and p.currency = :currency
+                           and p.origin = 'molam' and p.state in ('scheduled', 'held', 'pending')), 0))::bigint as free
+      from ledger.accounts as l
+     where l.id = 'banks:' || :bank_profile_id || ':' || :currency
+    """,
+    row=FreeRow,
 )
 
 HAS_ACCOUNT = Query(

@@ -211,7 +211,7 @@ async def _plan_shutdown(tx: Tx, params: EmergencyShutdown) -> Plan:
     was = "engaged" if row is not None and row.is_engaged else "released"
     waiting = await queries.waiting_at(tx, banks) if params.hold_payouts else 0
     return Plan(
-        target_name=params.scope,
+        target_name=await switches.name_of(tx, params.scope),
         changes=(
             Change("mesh_switch", was, "engaged"),
             Change("banks_held", 0, len(banks) if params.hold_payouts else 0),

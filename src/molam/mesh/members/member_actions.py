@@ -234,21 +234,17 @@ async def _record(
     )
 
 
-def _add_title(params: AddMeshMember, locale: str) -> str:
-    region = params.mesh_region_id
-    if locale == "fr":
-        return f"Admettre la banque {params.bank_profile_id} dans {region}"
-    return f"Let bank {params.bank_profile_id} into {region}"
+def _add_title(_params: AddMeshMember, locale: str) -> str:
+    return "Admettre une banque dans le réseau" if locale == "fr" else "Let a bank into the mesh"
 
 
-def _suspend_title(params: MemberParams, locale: str) -> str:
-    verb = "Suspendre le membre" if locale == "fr" else "Suspend member"
-    return f"{verb} {params.member_id}"
+def _suspend_title(_params: MemberParams, locale: str) -> str:
+    return "Suspendre un membre du réseau" if locale == "fr" else "Suspend a member of the mesh"
 
 
-def _reinstate_title(params: MemberParams, locale: str) -> str:
-    verb = "Réadmettre le membre" if locale == "fr" else "Reinstate member"
-    return f"{verb} {params.member_id}"
+def _reinstate_title(_params: MemberParams, locale: str) -> str:
+    french = "Réadmettre un membre du réseau"
+    return french if locale == "fr" else "Let a member back into the mesh"
 
 
 def _target(params: AddMeshMember | MemberParams) -> Target:

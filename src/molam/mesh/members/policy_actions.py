@@ -149,17 +149,22 @@ def _changes(before: Document | None, after: Document) -> list[Change]:
     ]
 
 
+def _twin(params: ChangeMeshPolicy) -> str:
+    """Tell requests apart: a new policy is its region's and its name's, whatever its id."""
+    if params.version is not None:
+        return f"mesh_policy/{params.policy_id}"
+    return f"mesh_policy/{params.mesh_region_id}/{params.document.get('name', '')}"
+
+
 def _policy_title(params: ChangeMeshPolicy, locale: str) -> str:
     name = params.document.get("name", params.policy_id)
-    region = params.mesh_region_id
     if locale == "fr":
-        return f"Changer la règle du réseau « {name} » de {region}"
-    return f"Change mesh policy “{name}” of {region}"
+        return f"Changer la règle du réseau « {name} »"
+    return f"Change mesh policy “{name}”"
 
 
-def _region_title(params: ChangeMeshRegion, locale: str) -> str:
-    verb = "Changer la région du réseau" if locale == "fr" else "Change mesh region"
-    return f"{verb} {params.mesh_region_id}"
+def _region_title(_params: ChangeMeshRegion, locale: str) -> str:
+    return "Changer une région du réseau" if locale == "fr" else "Change a mesh region"
 
 
 ACTIONS = (
@@ -170,6 +175,7 @@ ACTIONS = (
         is_asked_by_code=True,
         title=_policy_title,
         target=lambda params: Target("mesh_policy", params.policy_id),
+        twin=_twin,
         plan=_plan_policy,
         apply=_apply_policy,
     ),

@@ -57,11 +57,15 @@ async def create(tx: Tx, mesh: Mesh, region: str, given: Mapping[str, Any], *, b
 
     Raises:
         RegionAbsent, RulesRefused, PolicyNameTaken, and as for any action.
+        TwinOpen: a policy of this name has been asked for already.
         PolicyChanged: what decides in the region changed just now.
     """
     found = await regions.get(tx, region)
+    document = writing.read_document(given)
+    if any(row.name == document.name for row in await policies.listed(tx, region=found.id)):
+        raise writing.PolicyNameTaken("Choose another name.")
     target = Target(show("mp", uuid7(by.at)), found.id, None)
-    return await _write(tx, mesh, target, writing.read_document(given), by=by)
+    return await _write(tx, mesh, target, document, by=by)
 
 
 async def change(

@@ -83,12 +83,14 @@ async def list_policies(
     answers=views.PolicyAnswer,
     status=201,
     also=(202,),
-    refuses=(MissingFields, RegionAbsent, PolicyChanged, *_REFUSES),
+    refuses=(MissingFields, MissingRules, RegionAbsent, PolicyChanged, *_REFUSES),
 )
 async def create_policy(request: Request, caller: Caller, body: PolicyBody) -> Response:
     """Write a policy. If it would let the controller do more, others have to agree first (202)."""
     if body.mesh_region_id is None or body.name is None:
         raise MissingFields("Send mesh_region_id and name.")
+    if body.rules is None:
+        raise MissingRules("Send rules; with an empty object each has its usual value.")
     state = request.app.state
     async with state.db.transaction("mesh.create_policy") as tx:
         written = await policy_commands.create(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import structlog
+
 from molam.mesh.members import model, store
 from molam.mesh.members.model import MemberRow
-from molam.mesh.members.store import MemberRecord
+from molam.mesh.members.store import EligibleRow, MemberRecord
 from molam.platform.db import Tx
+
+log = structlog.get_logger()
 
 MEMBERS_MAX = 500
 
@@ -17,34 +21,41 @@ async def eligible(tx: Tx, *, region_id: str, currency: str, rail: str) -> list[
     List the members that payouts of *currency* over *rail* may be led to, the preferred first.
 
     They are active and cleared, no observers, and their bank is in use. Their health,
-    amounts and money are not looked at.
+    amounts and money are not looked at. One whose capabilities cannot be read is left out,
+    for nobody knows what it agreed to; the others serve.
     """
     rows = await tx.all(
         store.LIST_ELIGIBLE, region_id=region_id, currency=currency, rail=rail, limit=MEMBERS_MAX
     )
-    return [
-        MemberRow(
-            id=row.id,
-            region_id=row.region_id,
-            bank_profile_id=row.bank_profile_id,
-            bank_name=row.bank_name,
-            country=row.country,
-            role=row.role,
-            prefer_order=row.prefer_order,
-            flat_fee=row.flat_fee,
-            percent_fee=row.percent_fee,
-            avg_delay_sec=row.avg_delay_sec,
-            cut_off=row.cut_off,
-            timezone=row.timezone,
-            risk_score=row.risk_score,
-            connector=row.connector,
-            health_score=row.health_score,
-            last_health_update=row.last_health_update,
-            failure_domains=tuple(row.failure_domains),
-            capabilities=model.read_capabilities(row.capabilities),
-        )
-        for row in rows
-    ]
+    return [found for found in map(_member, rows) if found is not None]
+
+
+def _member(row: EligibleRow) -> MemberRow | None:
+    try:
+        able = model.read_capabilities(row.capabilities)
+    except model.CapabilitiesRefused as refusal:
+        log.warning("mesh.member.capabilities", member=row.id, detail=refusal.detail)
+        return None
+    return MemberRow(
+        id=row.id,
+        region_id=row.region_id,
+        bank_profile_id=row.bank_profile_id,
+        bank_name=row.bank_name,
+        country=row.country,
+        role=row.role,
+        prefer_order=row.prefer_order,
+        flat_fee=row.flat_fee,
+        percent_fee=row.percent_fee,
+        avg_delay_sec=row.avg_delay_sec,
+        cut_off=row.cut_off,
+        timezone=row.timezone,
+        risk_score=row.risk_score,
+        connector=row.connector,
+        health_score=row.health_score,
+        last_health_update=row.last_health_update,
+        failure_domains=tuple(row.failure_domains),
+        capabilities=able,
+    )
 
 
 async def members_of(

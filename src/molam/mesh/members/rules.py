@@ -118,6 +118,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     step_outcomes_min: _Count = 20
     direct_p_down: Decimal = Decimal("0.99")
     enforcing_pct: Annotated[int, Meta(ge=0, le=100)] = 100
+    practice: bool = False
+    """Whether a small share of new payouts goes to the next bank now and then, to see it work."""
+    practice_share_pct: Annotated[int, Meta(ge=1, le=25)] = 5
+    practice_minutes: Annotated[int, Meta(ge=5, le=120)] = 30
+    practice_every_days: Annotated[int, Meta(ge=1, le=90)] = 7
+    practice_hour: Annotated[int, Meta(ge=0, le=23)] = 3
+    """A quiet hour, by the clock of the bank that has the payouts."""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _DECIMALS.items():
@@ -210,6 +217,11 @@ def _becomes_auto(before: str, after: str) -> bool:
     return after == "auto" and before != "auto"
 
 
+def _is_another(before: int, after: int) -> bool:
+    # Which hour is quiet, nobody can tell from the number.
+    return before != after
+
+
 def _loses(before: tuple[str, ...], after: tuple[str, ...]) -> bool:
     return not set(before) <= set(after)
 
@@ -255,6 +267,11 @@ _LOOSER: Mapping[str, _Looser] = MappingProxyType(
         "step_outcomes_min": _less,
         "direct_p_down": _less,
         "enforcing_pct": _more,
+        "practice": _more,
+        "practice_share_pct": _more,
+        "practice_minutes": _more,
+        "practice_every_days": _less,
+        "practice_hour": _is_another,
     }
 )
 assert _LOOSER.keys() == set(Rules.__struct_fields__)

@@ -34,7 +34,7 @@ async def _plan(tx: Tx, params: ReleaseMeshSwitch) -> Plan:
     if row is None or not row.is_engaged:
         raise switches.SwitchNotEngaged("Nothing is stopped there.")
     return Plan(
-        target_name=params.scope,
+        target_name=await switches.name_of(tx, params.scope),
         changes=(
             Change("mesh_switch", "engaged", "released"),
             Change("switch_reason", row.reason, None),
@@ -61,9 +61,8 @@ async def _apply(tx: Tx, execution: Execution[ReleaseMeshSwitch]) -> Outcome:
     )
 
 
-def _title(params: ReleaseMeshSwitch, locale: str) -> str:
-    verb = "Lever l'arrêt du réseau" if locale == "fr" else "Release the mesh switch"
-    return f"{verb} {params.scope}"
+def _title(_params: ReleaseMeshSwitch, locale: str) -> str:
+    return "Lever un arrêt du réseau" if locale == "fr" else "Release a mesh switch"
 
 
 ACTIONS = (

@@ -95,6 +95,22 @@ async def region_of(tx: Tx, scope: str) -> str | None:
     )
 
 
+async def name_of(tx: Tx, scope: str) -> str:
+    """Say what *scope* is called; itself where nothing has that id any more."""
+    kind, _, id_ = scope.partition(":")
+    try:
+        match kind:
+            case "region":
+                return (await regions.get(tx, id_)).name
+            case "member":
+                return (await queries.get_member(tx, id_)).bank_name
+            case "policy":
+                return (await policies.get(tx, id_)).name
+    except Refusal:
+        pass
+    return scope
+
+
 async def canonical(tx: Tx, scope: str) -> str:
     """
     Write a scope by its id, where a region was named.

@@ -18,7 +18,8 @@ from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.clock import Instant
 from molam.mesh import permissions
-from molam.mesh.room import bank_store, frame, overview_store
+from molam.mesh.control import practice_store
+from molam.mesh.room import bank_store, doubting, frame, overview_store
 from molam.mesh.room.overview_pages import ROUTES_MAX, STANDINGS_MAX
 from molam.mesh.room.saying import said_as
 from molam.mesh.room.standing import Level, Standing, standings
@@ -39,6 +40,7 @@ routes = Routes()
 _PREDICTIONS_MAX = 100
 _SHOWN_PREDICTIONS = 12
 _OUTAGES_MAX = 20
+_PRACTICES_MAX = 5
 _DONE_MAX = 20
 _GUESSES_MAX = 400
 _STEPS_MAX = 400
@@ -90,6 +92,8 @@ class BankPage:
     outages: list[bank_store.OutageRow]
     done: list[bank_store.DoneRow]
     told: list[Told]
+    kept: bank_store.KeptRow
+    practices: list[practice_store.RunRow]
 
 
 @routes.get("/banks", needs=permissions.USE_ROOM, page=True, query=BanksQuery)
@@ -97,7 +101,7 @@ async def banks(request: Request, caller: Caller, query: BanksQuery) -> Response
     """Show all banks, those that need somebody first."""
     db = request.app.state.db
     rows, in_force = await asyncio.gather(
-        db.read(overview_store.LIST_STANDINGS, bank=None, limit=STANDINGS_MAX),
+        doubting.standings(db, bank=None, limit=STANDINGS_MAX),
         db.read(overview_store.LIST_ROUTES, limit=ROUTES_MAX),
     )
     found = standings(rows, in_force)
@@ -169,7 +173,7 @@ async def _read(request: Request, caller: Caller, query: BankQuery) -> BankPage:
     db = state.db
     profiles, rows, in_force = await asyncio.gather(
         db.read(bank_store.FIND_PROFILE, id=id_),
-        db.read(overview_store.LIST_STANDINGS, bank=id_, limit=STANDINGS_MAX),
+        doubting.standings(db, bank=id_, limit=STANDINGS_MAX),
         db.read(overview_store.LIST_ROUTES, limit=ROUTES_MAX),
     )
     places = standings(rows, in_force)
@@ -180,12 +184,15 @@ async def _read(request: Request, caller: Caller, query: BankQuery) -> BankPage:
     step = timedelta(seconds=_STEPS_S[query.hours])
     window = Window(now - timedelta(hours=int(query.hours)), now, step)
     at = {"bank": id_, "since": window.since}
-    where = at | {"rail": chosen.row.rail, "currency": chosen.row.currency}
-    steps, guesses, outages, done, told = await asyncio.gather(
+    lane = {"rail": chosen.row.rail, "currency": chosen.row.currency}
+    where = at | lane
+    steps, guesses, outages, done, kept, practices, told = await asyncio.gather(
         db.read(bank_store.LIST_STEPS, step_s=step.total_seconds(), limit=_STEPS_MAX, **where),
         db.read(bank_store.LIST_GUESSES, limit=_GUESSES_MAX, **where),
         db.read(bank_store.LIST_OUTAGES, limit=_OUTAGES_MAX, **where),
         db.read(bank_store.LIST_DONE, limit=_DONE_MAX, **at),
+        db.read(bank_store.FIND_KEPT, bank=id_, **lane),
+        db.read(practice_store.LIST_RUNS, region=None, bank=id_, limit=_PRACTICES_MAX),
         _told(state.db, state.mesh, chosen, now=now, language=language_of(request, caller)),
     )
     return BankPage(
@@ -197,6 +204,8 @@ async def _read(request: Request, caller: Caller, query: BankQuery) -> BankPage:
         outages=outages,
         done=done,
         told=told,
+        kept=kept[0],
+        practices=practices,
     )
 
 

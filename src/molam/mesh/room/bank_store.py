@@ -155,3 +155,28 @@ LIST_DONE = Query(
     """,
     row=DoneRow,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """How a bank's heartbeats come, if it sends any, and how predictions of it came out."""
+
+    last_beat_at: datetime | None
+    usual_gap_s: float | None
+    silent_since: datetime | None
+    judged: float
+    held: float
+
+
+FIND_KEPT = Query(
+    """
+    /* mesh.find_kept */
+    select h.last_at as last_beat_at, (select avg(u.gap) from unnest(h.gaps) as u(gap)) as usual_gap_s,
+           h.silent_since, coalesce(s.judged, 0) as judged, coalesce(s.held, 0) as held
+      from (select) as one
+      left join mesh.heartbeats as h on h.bank_profile_id = :bank
+      left join mesh.interval_states as s
+        on s.bank_profile_id = :bank and s.rail = :rail and s.currency = :currency
+    """,
+    row=KeptRow,
+)

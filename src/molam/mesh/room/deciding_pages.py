@@ -13,7 +13,7 @@ from starlette.responses import Response
 from molam.approvals.model import REASON_LENGTH_MIN, VoteRequest
 from molam.kernel.refusals import Refusal
 from molam.mesh import permissions
-from molam.mesh.control import commands
+from molam.mesh.control import commands, resuming
 from molam.mesh.room.ballots import actor_of
 from molam.mesh.room.proposal_pages import read_page, show
 from molam.mesh.room.saying import refused_as, said_as, sign_in_again, to
@@ -138,6 +138,32 @@ async def roll_back(request: Request, caller: Caller, form: Rollback) -> Respons
         return await _refused(request, caller, refusal, panel="rollback", reason=form.reason)
     done = decided.rolled_back is not None
     return to(_page(request), "rolled-back" if done else "rollback-asked")
+
+
+@routes.post(
+    "/proposals/{id}/resume",
+    needs=permissions.VOTE,
+    page=True,
+    form=True,
+    body=Rejection,
+    refuses=(ProposalAbsent,),
+)
+async def resume(request: Request, caller: Caller, form: Rejection) -> Response:
+    """Ask for a halted shift to go on; the second person's wish lets it."""
+    if len(form.reason.strip()) < REASON_LENGTH_MIN:
+        short = said_as("reason-short")
+        return await show(request, caller, said=short, panel="resume", reason=form.reason)
+    try:
+        decided = await resuming.resume(
+            request.app.state.mesh,
+            request.path_params["id"],
+            actor_of(caller),
+            reason=form.reason.strip(),
+        )
+    except Refusal as refusal:
+        return await _refused(request, caller, refusal, panel="resume", reason=form.reason)
+    goes_on = resuming.is_resumed(decided.action)
+    return to(_page(request), "resumed" if goes_on else "resume-asked")
 
 
 async def _refused(

@@ -19,14 +19,15 @@ from molam.kernel.refusals import Kind, Refusal
 from molam.mesh import permissions
 from molam.mesh.room import frame
 from molam.mesh.room.live import stream_of
-from molam.mesh.room.saying import refused_as, said_as, to
+from molam.mesh.room.saying import refused_as, said_as, to, whole_number, wrong_number
 from molam.platform.web import Caller, Routes
 from molam.platform.web.framing import Said
 
 routes = Routes()
 
 _LISTED_MAX = 10
-MINUTES_MAX = 60
+MINUTES = (1, 60)
+PAYOUTS = (1, 200)
 
 StepName = Literal["began", "failed", "detected", "decided", "applied", "reconciled"]
 
@@ -128,8 +129,12 @@ class DrillQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DrillWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bank: Annotated[str, Meta(max_length=64)] = ""
     severity: Literal["0.2", "0.5", "0.95", "1"] = "0.95"
-    minutes: Annotated[int, Meta(ge=1, le=MINUTES_MAX)] = 5
-    payouts: Annotated[int, Meta(ge=1, le=200)] = 40
+    # As they were typed: what is no number is shown again, with what it should be.
+    minutes: Annotated[str, Meta(max_length=16)] = ""
+    payouts: Annotated[str, Meta(max_length=16)] = ""
+
+
+_USUAL = DrillWanted(minutes="5", payouts="40")
 
 
 class Stopped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,7 +168,7 @@ class DrillPage:
 @routes.get("/drill", needs=permissions.USE_ROOM, page=True, query=DrillQuery)
 async def start_page(request: Request, caller: Caller, query: DrillQuery) -> Response:
     """Say what a drill does, and offer one."""
-    return await _form(request, caller, DrillWanted(), said=said_as(query.said))
+    return await _form(request, caller, _USUAL, said=said_as(query.said))
 
 
 @routes.post(
@@ -177,20 +182,24 @@ async def start_page(request: Request, caller: Caller, query: DrillQuery) -> Res
 async def start(request: Request, caller: Caller, form: DrillWanted) -> Response:
     """Break the bank, as ``molam drill outage`` does."""
     drills = _drills(request.app.state)
+    minutes, payouts = whole_number(form.minutes, MINUTES), whole_number(form.payouts, PAYOUTS)
+    if minutes is None or payouts is None:
+        wrong = ("minutes", MINUTES) if minutes is None else ("payouts", PAYOUTS)
+        said = wrong_number(request, caller, *wrong)
+        return await _form(request, caller, form, said=said, status=422)
     try:
         if drills is None:
             raise DrillsUnavailable("No bank is simulated here.")
         drill_id = await drills.start(
             form.bank,
             severity=Decimal(form.severity),
-            minutes=form.minutes,
-            payouts=form.payouts,
+            minutes=minutes,
+            payouts=payouts,
             by=caller.subject,
         )
     except Refusal as refusal:
-        response = await _form(request, caller, form, said=refused_as(request, caller, refusal))
-        response.status_code = 409
-        return response
+        said = refused_as(request, caller, refusal)
+        return await _form(request, caller, form, said=said, status=409)
     return to(f"/drill/{quote(drill_id, safe='')}", "drill-asked")
 
 
@@ -290,10 +299,15 @@ def _drills(state: State) -> Drills | None:
 
 
 async def _form(
-    request: Request, caller: Caller, asked: DrillWanted, *, said: Said | None = None
+    request: Request,
+    caller: Caller,
+    asked: DrillWanted,
+    *,
+    said: Said | None = None,
+    status: int = 200,
 ) -> Response:
     drills = _drills(request.app.state)
-    return await frame.page(
+    response = await frame.page(
         request,
         caller,
         "drill.html",
@@ -304,4 +318,7 @@ async def _form(
         banks=[] if drills is None else await drills.banks(),
         past=[] if drills is None else await drills.newest(_LISTED_MAX),
         drills=frame.may(caller, permissions.DRILL),
+        bounds={"minutes": MINUTES, "payouts": PAYOUTS},
     )
+    response.status_code = status
+    return response

@@ -14,22 +14,24 @@ from starlette.responses import Response
 from molam.kernel.currency import UnknownCurrency, currency
 from molam.kernel.money import AmountMalformed
 from molam.kernel.refusals import Refusal
-from molam.mesh.federation import commands, model, store
-from molam.mesh.federation.store import CorridorRow, MessageRow, PeerRow, TableRow
+from molam.mesh.federation import commands, corridor_store, corridors, model, store
+from molam.mesh.federation.corridor_store import CorridorRow
+from molam.mesh.federation.store import MessageRow, PeerRow, TableRow
 from molam.mesh.members import regions
 from molam.mesh.members.model import RegionAbsent
 from molam.mesh.members.store import RegionRow
 from molam.mesh.permissions import FEDERATE, USE_ROOM
 from molam.mesh.room import frame
+from molam.mesh.room.asked import names_of
 from molam.mesh.room.saying import refused_as, said_as, to
 from molam.platform.web import Caller, Routes
 from molam.platform.web.framing import Said
 from molam.platform.web.l10n import parse_amount
-from molam.platform.web.wire import CurrencyCode, Identifier
+from molam.platform.web.wire import Identifier
 
 routes = Routes()
 
-Typed = Annotated[str, Meta(min_length=1, max_length=32)]
+Typed = Annotated[str, Meta(max_length=32)]
 _MESSAGES_MAX = 30
 _CORRIDORS_MAX = 100
 
@@ -39,12 +41,14 @@ class FederationQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CorridorForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    origin: Identifier
-    target: Identifier
-    currency: CurrencyCode
-    cover: Typed
-    net_debit_cap: Typed
-    through: Identifier | None = None
+    """A corridor as it was typed: what does not fit is shown again, with why."""
+
+    origin: Identifier = ""
+    target: Identifier = ""
+    currency: Annotated[str, Meta(max_length=3)] = ""
+    cover: Typed = ""
+    net_debit_cap: Typed = ""
+    through: Identifier = ""
 
 
 class AgreeForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +88,7 @@ async def propose(request: Request, caller: Caller, form: CorridorForm) -> Respo
     """Propose a corridor."""
     state = request.app.state
     path = [form.origin, form.target]
-    if form.through is not None:
+    if form.through:
         path.insert(1, form.through)
     try:
         unit = currency(form.currency)
@@ -93,7 +97,7 @@ async def propose(request: Request, caller: Caller, form: CorridorForm) -> Respo
             parse_amount(form.net_debit_cap, unit).minor,
         )
         async with state.db.transaction("federation.propose_corridor") as tx:
-            await commands.propose_corridor(
+            await corridors.propose(
                 tx,
                 path,
                 code=form.currency,
@@ -101,8 +105,13 @@ async def propose(request: Request, caller: Caller, form: CorridorForm) -> Respo
                 by=caller.subject,
                 now=state.mesh.clock.now(),
             )
+    except AmountMalformed as mistyped:
+        field = "cover" if mistyped.facts.get("value") == form.cover else "net_debit_cap"
+        said = refused_as(request, caller, mistyped, field=field)
+        return _unprocessable(await _page(request, caller, said=said, asked=form))
     except Refusal as refusal:
-        return await _refused(request, caller, refusal)
+        said = refused_as(request, caller, refusal, names_others=True)
+        return _unprocessable(await _page(request, caller, said=said, asked=form))
     return to("/federation", "corridor-proposed")
 
 
@@ -118,8 +127,12 @@ async def agree(request: Request, caller: Caller, form: AgreeForm) -> Response:
     """Agree to a corridor for one of its ends."""
     try:
         async with request.app.state.db.transaction("federation.approve_corridor") as tx:
-            await commands.approve_corridor(
-                tx, request.path_params["id"], form.region, by=caller.subject
+            await corridors.agree_here(
+                tx,
+                request.app.state.mesh.peers,
+                request.path_params["id"],
+                form.region,
+                by=caller.subject,
             )
     except Refusal as refusal:
         return await _refused(request, caller, refusal)
@@ -137,17 +150,22 @@ async def agree(request: Request, caller: Caller, form: AgreeForm) -> Response:
 async def reject(request: Request, _caller: Caller, _form: NoFields) -> Response:
     """Say no to a corridor, or close one."""
     async with request.app.state.db.transaction("federation.reject_corridor") as tx:
-        await commands.reject_corridor(tx, request.path_params["id"])
+        await corridors.reject(tx, request.path_params["id"])
     return to("/federation", "corridor-rejected")
 
 
 async def _refused(request: Request, caller: Caller, refusal: Refusal) -> Response:
-    answer = await _page(request, caller, said=refused_as(request, caller, refusal))
+    return _unprocessable(await _page(request, caller, said=refused_as(request, caller, refusal)))
+
+
+def _unprocessable(answer: Response) -> Response:
     answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
     return answer
 
 
-async def _page(request: Request, caller: Caller, *, said: Said | None) -> Response:
+async def _page(
+    request: Request, caller: Caller, *, said: Said | None, asked: CorridorForm | None = None
+) -> Response:
     db, mesh = request.app.state.db, request.app.state.mesh
     async with db.transaction("mesh.show_federation", readonly=True) as tx:
         known = await regions.all_of(tx)
@@ -155,7 +173,7 @@ async def _page(request: Request, caller: Caller, *, said: Said | None) -> Respo
         table = None if ours is None else await tx.one(store.FIND_TABLE, region=ours.id)
         peers = await tx.all(store.LIST_PEERS)
         messages = await tx.all(store.LIST_MESSAGES, region=None, limit=_MESSAGES_MAX)
-        corridors = await tx.all(store.LIST_CORRIDORS, limit=_CORRIDORS_MAX)
+        known_corridors = await tx.all(corridor_store.LIST_CORRIDORS, limit=_CORRIDORS_MAX)
     page = FederationPage(
         regions=known,
         peers=[(row, commands.trust_of(row)) for row in peers],
@@ -164,7 +182,7 @@ async def _page(request: Request, caller: Caller, *, said: Said | None) -> Respo
         table=table,
         corridors=[
             (row, model.Room(row.cover, row.net_debit_cap, row.position, row.reserved).free)
-            for row in corridors
+            for row in known_corridors
         ],
         names={row.id: row.name for row in known},
     )
@@ -174,6 +192,8 @@ async def _page(request: Request, caller: Caller, *, said: Said | None) -> Respo
         "federation.html",
         place="federation",
         page=page,
+        people=await names_of(db, (row.created_by for row, _ in page.corridors)),
+        asked=asked,
         acts=frame.may(caller, FEDERATE),
         said=said,
     )

@@ -7,6 +7,8 @@ from starlette.responses import Response
 
 from molam.mesh import permissions
 from molam.mesh.room import store
+from molam.mesh.room.details import failure
+from molam.mesh.routing import reasons
 from molam.platform.web import Caller
 from molam.platform.web.framing import FILTERS, Said, may, zone_of
 from molam.platform.web.templating import Templates
@@ -15,7 +17,15 @@ __all__ = ["SIGN_OUT_PATH", "TEMPLATES", "Said", "may", "page", "zone_of"]
 
 SIGN_OUT_PATH = "/auth/sign-out"
 
-TEMPLATES = Templates("molam.mesh.room", filters=FILTERS)
+TEMPLATES = Templates(
+    "molam.mesh.room",
+    filters={
+        **FILTERS,
+        "route_of": reasons.route_of,
+        "cause_in": reasons.cause,
+        "failure_in": failure,
+    },
+)
 
 
 async def page(

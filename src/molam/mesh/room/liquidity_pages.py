@@ -24,13 +24,14 @@ from molam.mesh.members import regions
 from molam.mesh.members.model import RegionAbsent
 from molam.mesh.permissions import DRAW, USE_ROOM
 from molam.mesh.room import frame
-from molam.mesh.room.saying import refused_as, said_as, to
+from molam.mesh.room.asked import names_of, waiting_of
+from molam.mesh.room.saying import missing, refused_as, said_as, to
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes, idempotency
 from molam.platform.web.framing import Said
 from molam.platform.web.l10n import parse_amount
 from molam.platform.web.problems import RouteAbsent
-from molam.platform.web.wire import CurrencyCode, Identifier
+from molam.platform.web.wire import Identifier
 
 routes = Routes()
 
@@ -65,12 +66,31 @@ class MoveForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PoolForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    region: Identifier
-    name: Annotated[str, Meta(min_length=1, max_length=140, pattern=r"\S[\s\S]*\Z")]
-    currency: CurrencyCode
-    banks: Annotated[str, Meta(min_length=1, max_length=4000)]
-    max_single_draw: Typed | None = None
-    daily_draw_limit: Typed | None = None
+    """A pool as it was typed: what does not fit is shown again, with why."""
+
+    region: Identifier = ""
+    name: Annotated[str, Meta(max_length=140)] = ""
+    currency: Annotated[str, Meta(max_length=3)] = ""
+    bank_1: Identifier = ""
+    bank_2: Identifier = ""
+    bank_3: Identifier = ""
+    bank_4: Identifier = ""
+    bank_5: Identifier = ""
+    bank_6: Identifier = ""
+    max_single_draw: Typed = ""
+    daily_draw_limit: Typed = ""
+
+    @property
+    def banks(self) -> list[str]:
+        chosen = (
+            self.bank_1,
+            self.bank_2,
+            self.bank_3,
+            self.bank_4,
+            self.bank_5,
+            self.bank_6,
+        )
+        return [each for each in dict.fromkeys(chosen) if each]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +133,10 @@ async def liquidity(request: Request, caller: Caller, query: ListQuery) -> Respo
 async def make_pool(request: Request, caller: Caller, form: PoolForm) -> Response:
     """Make an empty pool."""
     state = request.app.state
+    for field, given in (("name", form.name.strip()), ("bank_1", form.banks)):
+        if not given:
+            said = missing(request, caller, field)
+            return _unprocessable(await _list(request, caller, said=said, asked=form))
     try:
         unit = currency(form.currency)
         asked = pool_making.NewPool(
@@ -120,15 +144,20 @@ async def make_pool(request: Request, caller: Caller, form: PoolForm) -> Respons
             mesh_region_id=form.region,
             name=form.name.strip(),
             currency=form.currency,
-            participants=form.banks.replace(",", " ").split(),
+            participants=form.banks,
             max_single_draw=_optional(form.max_single_draw, unit.code),
             daily_draw_limit=_optional(form.daily_draw_limit, unit.code),
         )
         async with state.db.transaction("mesh.make_pool") as tx:
             row = await pool_making.create(tx, asked, now=state.mesh.clock.now())
+    except AmountMalformed as mistyped:
+        is_first = mistyped.facts.get("value") == form.max_single_draw
+        field = "max_single_draw" if is_first else "daily_draw_limit"
+        said = refused_as(request, caller, mistyped, field=field)
+        return _unprocessable(await _list(request, caller, said=said, asked=form))
     except Refusal as refusal:
         said = refused_as(request, caller, refusal, names_others=True)
-        return _unprocessable(await _list(request, caller, said=said))
+        return _unprocessable(await _list(request, caller, said=said, asked=form))
     return to(_address(row.id), "pool-made")
 
 
@@ -202,7 +231,9 @@ async def _moved(request: Request, caller: Caller, form: MoveForm) -> pools.Done
         return await pools.give_back(tx, state.mesh, asked, by=caller.subject)
 
 
-async def _list(request: Request, caller: Caller, *, said: Said | None) -> Response:
+async def _list(
+    request: Request, caller: Caller, *, said: Said | None, asked: PoolForm | None = None
+) -> Response:
     db = request.app.state.db
     async with db.transaction("mesh.list_regions", readonly=True) as tx:
         known = await regions.all_of(tx)
@@ -214,6 +245,7 @@ async def _list(request: Request, caller: Caller, *, said: Said | None) -> Respo
         rows=await queries.pools(db),
         regions=known,
         banks=await queries.banks(db),
+        asked=asked or PoolForm(),
         acts=frame.may(caller, DRAW),
         said=said,
     )
@@ -240,6 +272,9 @@ async def _pool(
         "pool.html",
         place="liquidity",
         page=page,
+        people=await names_of(db, (each.created_by for each in page.movements)),
+        asked_for=await waiting_of(request, caller, pools.DRAW_ACTION),
+        ops_url=request.app.state.ops_url,
         acts=frame.may(caller, DRAW),
         said=said,
     )
@@ -264,8 +299,8 @@ async def _asked(tx: Tx, row: PoolRow, query: PoolQuery) -> Asked | None:
     )
 
 
-def _optional(typed: str | None, code: str) -> int | None:
-    if typed is None or not typed.strip():
+def _optional(typed: str, code: str) -> int | None:
+    if not typed.strip():
         return None
     minor = parse_amount(typed, currency(code)).minor
     if minor < 1:

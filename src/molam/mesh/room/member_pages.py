@@ -15,7 +15,7 @@ from molam.kernel.currency import Currency, currency
 from molam.kernel.money import AmountMalformed
 from molam.kernel.refusals import Refusal
 from molam.mesh import permissions
-from molam.mesh.members import commands, queries
+from molam.mesh.members import commands, member_actions, queries
 from molam.mesh.members.commands import NewMember
 from molam.mesh.members.endpoints import Domains, by_of
 from molam.mesh.members.model import (
@@ -25,8 +25,10 @@ from molam.mesh.members.model import (
     MemberRole,
     read_capabilities,
 )
+from molam.mesh.members.store import MemberRecord
 from molam.mesh.room import frame, proposal_store
-from molam.mesh.room.saying import refused_as, said_as, to
+from molam.mesh.room.asked import waiting_of
+from molam.mesh.room.saying import refused_as, said_as, to, whole_number, wrong_number
 from molam.payments.banks.queries import get_bank
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes
@@ -37,6 +39,7 @@ routes = Routes()
 
 _LISTED_MAX = 100
 _OTHERS_MAX = 500
+_ORDERS = (0, 100_000)
 
 Word = Annotated[str, Meta(max_length=255)]
 _Amount = Annotated[str, Meta(max_length=32)]
@@ -53,7 +56,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: Word = ""
     bank: Word = ""
     role: MemberRole = "member"
-    prefer_order: Annotated[int, Meta(ge=0, le=100_000)] = 100
+    prefer_order: Annotated[str, Meta(max_length=16)] = ""
     largest: _Amount = ""
     daily: _Amount = ""
     domains: Annotated[str, Meta(max_length=500)] = ""
@@ -72,26 +75,31 @@ async def members(request: Request, caller: Caller, query: MembersQuery) -> Resp
 @routes.get("/members/new", needs=permissions.ADD_MEMBERS, page=True)
 async def form(request: Request, caller: Caller) -> Response:
     """Ask which bank is to be let in."""
-    return await _form(request, caller, Asked())
+    return await _form(request, caller, Asked(prefer_order="100"))
 
 
 @routes.post("/members", needs=permissions.ADD_MEMBERS, page=True, form=True, body=Asked)
 async def ask(request: Request, caller: Caller, form: Asked) -> Response:
     """Put a bank before compliance and operations."""
     state = request.app.state
+    order = whole_number(form.prefer_order, _ORDERS)
+    if order is None:
+        wrong = wrong_number(request, caller, "prefer_order", _ORDERS)
+        return await _form(request, caller, form, said=wrong, status=422)
     try:
         async with state.db.transaction("mesh.add_member") as tx:
-            wanted = await _wanted(tx, form)
+            wanted = await _wanted(tx, form, order)
             await commands.ask_to_add(tx, state.mesh, wanted, by=by_of(request, caller))
     except AmountMalformed as mistyped:
-        refused = refused_as(request, caller, mistyped)
+        field = "largest" if mistyped.facts.get("value") == form.largest else "daily"
+        refused = refused_as(request, caller, mistyped, field=field)
+    except CapabilitiesRefused as refusal:
+        refused = refused_as(request, caller, refusal, field="domains")
     except Refusal as refusal:
         refused = refused_as(request, caller, refusal, names_others=True)
     else:
         return to("/members", "member-asked")
-    response = await _form(request, caller, form, said=refused)
-    response.status_code = 422
-    return response
+    return await _form(request, caller, form, said=refused, status=422)
 
 
 @routes.post(
@@ -124,7 +132,7 @@ async def _ask(request: Request, caller: Caller, form: Why, *, is_back: bool) ->
     state, id_ = request.app.state, request.path_params["id"]
     asks = commands.ask_to_reinstate if is_back else commands.ask_to_suspend
     if not form.reason.strip():
-        return await _list(request, caller, "", said=said_as("reason-short"), status=422)
+        return await _list(request, caller, "", said=said_as("reason-missing"), status=422)
     try:
         async with state.db.transaction("mesh.ask_about_member") as tx:
             await asks(tx, state.mesh, id_, actor_of(caller), reason=form.reason.strip())
@@ -134,7 +142,7 @@ async def _ask(request: Request, caller: Caller, form: Why, *, is_back: bool) ->
     return to("/members", "reinstatement-asked" if is_back else "suspension-asked")
 
 
-async def _wanted(tx: Tx, form: Asked) -> NewMember:
+async def _wanted(tx: Tx, form: Asked, order: int) -> NewMember:
     """Read the form; amounts are written in the bank's own currency."""
     bank = await get_bank(tx, form.bank)
     unit = currency(bank.currency_codes[0])
@@ -144,7 +152,7 @@ async def _wanted(tx: Tx, form: Asked) -> NewMember:
         region=form.region,
         bank_profile_id=bank.id,
         role=form.role,
-        prefer_order=form.prefer_order,
+        prefer_order=order,
         capabilities=Capabilities(
             max_amount_per_txn=largest or usual.max_amount_per_txn,
             daily_volume_limit=daily or usual.daily_volume_limit,
@@ -193,10 +201,13 @@ async def _list(
         caller,
         "members.html",
         place="members",
-        rows=[(row, read_capabilities(row.capabilities)) for row in rows],
+        rows=[(row, _able(row)) for row in rows],
         regions=await state.db.read(proposal_store.LIST_REGION_NAMES, limit=_LISTED_MAX),
         asked_region=region,
         acts=frame.may(caller, permissions.ADD_MEMBERS),
+        asked_for=await waiting_of(
+            request, caller, member_actions.ADD, member_actions.SUSPEND, member_actions.REINSTATE
+        ),
         ops_url=state.ops_url,
         said=said,
     )
@@ -204,15 +215,22 @@ async def _list(
     return response
 
 
+def _able(row: MemberRecord) -> Capabilities | None:
+    try:
+        return read_capabilities(row.capabilities)
+    except CapabilitiesRefused:
+        return None
+
+
 async def _form(
-    request: Request, caller: Caller, asked: Asked, *, said: Said | None = None
+    request: Request, caller: Caller, asked: Asked, *, said: Said | None = None, status: int = 200
 ) -> Response:
     db = request.app.state.db
     regions, banks = await asyncio.gather(
         db.read(proposal_store.LIST_REGION_NAMES, limit=_LISTED_MAX),
         db.read(proposal_store.LIST_ALL_BANKS, limit=_OTHERS_MAX),
     )
-    return await frame.page(
+    response = await frame.page(
         request,
         caller,
         "member_new.html",
@@ -223,3 +241,5 @@ async def _form(
         own_region=request.app.state.mesh.region,
         said=said,
     )
+    response.status_code = status
+    return response

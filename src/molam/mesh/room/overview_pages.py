@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from molam.mesh import permissions
-from molam.mesh.room import frame, overview_store
+from molam.mesh.room import doubting, frame, overview_store
 from molam.mesh.room.flow import Flow, flow_of
 from molam.mesh.room.standing import Finding, Standing, finding, standings
 from molam.platform.web import PUBLIC, Caller, Routes
@@ -84,7 +84,7 @@ async def overview(request: Request, caller: Caller, query: OverviewQuery) -> Re
 async def read_overview(state: State) -> Overview:
     db = state.db
     rows, in_force, hour, regions, open_, latest = await asyncio.gather(
-        db.read(overview_store.LIST_STANDINGS, bank=None, limit=STANDINGS_MAX),
+        doubting.standings(db, bank=None, limit=STANDINGS_MAX),
         db.read(overview_store.LIST_ROUTES, limit=ROUTES_MAX),
         db.read(overview_store.COUNT_HOUR),
         db.read(overview_store.LIST_REGIONS, limit=_REGIONS_MAX),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -42,6 +42,19 @@ class StandingRow:
     under_way: int
     under_way_value: int
     trend: list[Decimal]
+    shut_from: list[int] = field(default_factory=list)
+    shut_to: list[int | None] = field(default_factory=list)
+    doubted_by: list[str] = field(default_factory=list)
+    """Other regions that make us doubt it more than what we saw of it."""
+
+    @property
+    def shut_amounts(self) -> list[tuple[int, int | None]]:
+        """For which amounts no payout is handed to it."""
+        return list(zip(self.shut_from, self.shut_to, strict=True))
+
+    @property
+    def is_shut_whole(self) -> bool:
+        return (0, None) in self.shut_amounts
 
 
 _STANDINGS = """
@@ -68,19 +81,28 @@ _STANDINGS = """
            b.enabled and b.status = 'active' as is_usable,
            h.score, h.score_low, h.score_high, h.p_down, coalesce(h.signals, 0) as signals,
            h.last_signal_at, h.last_failure_at, coalesce(h.mode, 'serving') as mode, h.left_at,
-           coalesce(g.is_open, true) as gate_is_open, coalesce(g.cause, '') as gate_cause,
+           coalesce((g.is_open or not g.closed_for @> '(,)'::int8range)
+                    and not coalesce(g.held_until > now(), false), true) as gate_is_open,
+           coalesce(case when g.held_until > now() then g.held_cause else g.cause end, '') as gate_cause,
            coalesce(i.state, 'closed') as circuit,
            o.begins_at as outage_since, o.ends_at as outage_until, h.short_of_funds_until,
            coalesce(h.last_signal_at < now() - interval '10 minutes', true) as is_stale,
            coalesce(w.waiting, 0) as waiting, coalesce(w.waiting_value, 0) as waiting_value,
            coalesce(w.under_way, 0) as under_way, coalesce(w.under_way_value, 0) as under_way_value,
-           coalesce(t.scores, '{}') as trend
+           coalesce(t.scores, '{}') as trend,
+           coalesce(u.shut_from, '{}') as shut_from, coalesce(u.shut_to, '{}') as shut_to,
+           '{}'::text[] as doubted_by
       from places as k
       join payments.bank_profiles as b on b.id = k.bank_profile_id
       left join mesh.member_health as h
         on (h.bank_profile_id, h.rail, h.currency) = (k.bank_profile_id, k.rail, k.currency)
       left join payments.bank_gates as g
         on (g.bank_profile_id, g.rail, g.currency) = (k.bank_profile_id, k.rail, k.currency)
+      left join lateral (
+          select array_agg(coalesce(lower(r.part), 0) order by r.part) as shut_from,
+                 array_agg(upper(r.part) - 1 order by r.part) as shut_to
+            from unnest(case when g.held_until > now() then '{(,)}' when not g.is_open then g.closed_for end)
+                 as r(part)) as u on true
       left join payments.bank_circuits as i on i.bank_profile_id = k.bank_profile_id
       left join waits as w
         on (w.bank_profile_id, w.rail, w.currency) = (k.bank_profile_id, k.rail, k.currency)

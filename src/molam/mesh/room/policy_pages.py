@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,21 +18,31 @@ from starlette.responses import Response
 from molam.kernel.digests import decimal_text
 from molam.kernel.refusals import Refusal
 from molam.mesh import permissions
-from molam.mesh.members import policies, policy_commands, policy_store, regions
+from molam.mesh.control import practice_store
+from molam.mesh.members import (
+    policies,
+    policy_actions,
+    policy_commands,
+    policy_store,
+    regions,
+)
 from molam.mesh.members.endpoints import by_of
 from molam.mesh.members.model import RegionAbsent
 from molam.mesh.members.policies import PolicyMissing
 from molam.mesh.members.policy_store import PolicyRow
-from molam.mesh.members.rules import Rules
+from molam.mesh.members.rules import Rules, RulesRefused
 from molam.mesh.members.writing import Terms
 from molam.mesh.room import frame
-from molam.mesh.room.saying import refused_as, said_as, to
+from molam.mesh.room.asked import names_of, waiting_of
+from molam.mesh.room.saying import refused_as, said_as, to, whole_number, wrong_number
+from molam.mesh.routing import outcomes
 from molam.platform.web import Caller, Routes
 from molam.platform.web.framing import Said
 
 routes = Routes()
 
 _VERSIONS_MAX = 20
+_PRACTICES_MAX = 10
 
 # How the page puts the rules together; every rule stands in one group.
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -85,6 +96,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "enforcing_pct",
             "rollback_window_hours",
         ),
+        "practice": (
+            "practice",
+            "practice_share_pct",
+            "practice_minutes",
+            "practice_every_days",
+            "practice_hour",
+        ),
     }
 )
 assert sorted(name for group in GROUPS.values() for name in group) == sorted(
@@ -93,7 +111,18 @@ assert sorted(name for group in GROUPS.values() for name in group) == sorted(
 
 _WHOLE = frozenset(
     name for name, kind in Rules.__annotations__.items() if "Decimal" not in str(kind)
-) - {"mode", "auto_failover_enabled", "allowed_crossborder", "require_multisig_for_new_member"}
+) - {
+    "mode",
+    "auto_failover_enabled",
+    "allowed_crossborder",
+    "require_multisig_for_new_member",
+    "practice",
+}
+
+
+_ASKED_FOR = (policy_actions.CHANGE_POLICY, policy_actions.CHANGE_REGION)
+_FIELDS = frozenset({"name", "priority", *Rules.__struct_fields__})
+_PRIORITIES = (1, 1_000_000)
 
 
 class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +133,7 @@ PolicyForm = msgspec.defstruct(
     "PolicyForm",
     [
         ("name", Annotated[str, Meta(max_length=140)], ""),
-        ("priority", Annotated[int, Meta(ge=1, le=1_000_000)], 100),
+        ("priority", Annotated[str, Meta(max_length=16)], ""),
         ("active", Literal["yes", "no"], "yes"),
         ("version", Annotated[int, Meta(ge=1)] | None, None),
         *((name, Annotated[str, Meta(max_length=64)], "") for name in Rules.__struct_fields__),
@@ -157,6 +186,10 @@ async def change(request: Request, caller: Caller, form: Any) -> Response:
     """Change a policy: at once where it only tightens, else once others agree."""
     state, id_ = request.app.state, request.path_params["id"]
     fields = msgspec.structs.asdict(form)
+    priority = whole_number(form.priority, _PRIORITIES)
+    if priority is None:
+        wrong = wrong_number(request, caller, "priority", _PRIORITIES)
+        return await _one(request, caller, said=wrong, typed=fields)
     try:
         async with state.db.transaction("mesh.change_policy") as tx:
             written = await policy_commands.change(
@@ -165,7 +198,7 @@ async def change(request: Request, caller: Caller, form: Any) -> Response:
                 id_,
                 {
                     "name": form.name,
-                    "priority": form.priority,
+                    "priority": priority,
                     "active": form.active == "yes",
                     "rules": {
                         name: _read(name, fields[name])
@@ -177,10 +210,8 @@ async def change(request: Request, caller: Caller, form: Any) -> Response:
                 by=by_of(request, caller),
             )
     except Refusal as refusal:
-        said = refused_as(request, caller, refusal)
-        response = await _one(request, caller, said=said, typed=fields)
-        response.status_code = 422
-        return response
+        said = refused_as(request, caller, refusal, field=_field_of(refusal))
+        return await _one(request, caller, said=said, typed=fields)
     code = "policy-saved" if written.action is None else "policy-asked"
     return to(f"/policies/{quote(id_, safe='')}", code)
 
@@ -238,6 +269,14 @@ def _read(name: str, text: str) -> object:
     return text.replace(",", ".")
 
 
+def _field_of(refusal: Refusal) -> str:
+    """Find the field that a refusal of the rules speaks of first."""
+    words = re.findall(r"\w+", refusal.detail) if isinstance(refusal, RulesRefused) else []
+    # A sentence that ends with where it was is about that; others begin with what they are about.
+    order = reversed(words) if " - at " in refusal.detail else words
+    return next((word for word in order if word in _FIELDS), "")
+
+
 def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
@@ -247,6 +286,7 @@ async def _list(request: Request, caller: Caller, *, said: Said | None) -> Respo
     async with state.db.transaction("mesh.policies_page", readonly=True) as tx:
         found = await regions.all_of(tx)
         rows = await policies.listed(tx)
+        record = await outcomes.track_record(tx)
     shown: dict[str, list[Shown]] = {region.id: [] for region in found}
     for row in rows:
         group = shown[row.mesh_region_id]
@@ -259,6 +299,9 @@ async def _list(request: Request, caller: Caller, *, said: Said | None) -> Respo
         place="policies",
         regions=[(region, shown[region.id]) for region in found],
         default_mode=state.mesh.default_mode,
+        record=record,
+        asked_for=await waiting_of(request, caller, *_ASKED_FOR),
+        ops_url=state.ops_url,
         acts=frame.may(caller, permissions.CHANGE_POLICIES),
         said=said,
     )
@@ -277,10 +320,13 @@ async def _one(
         region = await regions.get(tx, row.mesh_region_id)
         deciding = await policies.effective(tx, region.id, state.mesh)
         past = await tx.all(policy_store.LIST_VERSIONS, policy_id=row.id, limit=_VERSIONS_MAX)
+        practices = await tx.all(
+            practice_store.LIST_RUNS, region=region.id, bank=None, limit=_PRACTICES_MAX
+        )
     rules = policies.rules_of(row)
     values = {name: text_of(getattr(rules, name)) for name in Rules.__struct_fields__}
     usual = {name: text_of(getattr(Rules(), name)) for name in Rules.__struct_fields__}
-    return await frame.page(
+    response = await frame.page(
         request,
         caller,
         "policy.html",
@@ -292,7 +338,12 @@ async def _one(
         usual=usual,
         groups=GROUPS,
         past=past,
+        practices=practices,
+        people=await names_of(state.db, (each.changed_by for each in past)),
         acts=frame.may(caller, permissions.CHANGE_POLICIES),
         ops_url=state.ops_url,
         said=said,
     )
+    if typed is not None:
+        response.status_code = 422
+    return response

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.mesh import permissions
-from molam.mesh.control import log_store, rollback
+from molam.mesh.control import log_store, rollback, shift_store
 from molam.mesh.control.model import RolledBack
 from molam.mesh.members import policies
 from molam.mesh.room import frame, overview_store, proposal_store
@@ -95,6 +95,7 @@ class Page:
     restorable: proposal_store.RestorableRow | None
     undo_hours: int
     rolled_back: RolledBack | None
+    halted: shift_store.ShiftRow | None
     log: tuple[log_store.ActionShownRow, ...]
     names: Mapping[str, str]
 
@@ -216,6 +217,7 @@ async def read_page(request: Request, caller: Caller) -> Page:
             proposal_store.LIST_PEOPLE_NAMES,
             ids=sorted({row.created_by, row.reviewed_by or "", *(each.actor_id for each in log)}),
         )
+        halted = await tx.one(shift_store.FIND_HALTED, id=row.id)
         restorable = None
         if row.status == "applied":
             restorable = await tx.one(proposal_store.COUNT_RESTORABLE, proposal_id=row.id)
@@ -243,6 +245,7 @@ async def read_page(request: Request, caller: Caller) -> Page:
         restorable=restorable,
         undo_hours=policy.rules.rollback_window_hours,
         rolled_back=None if undone is None else rollback.read(undone),
+        halted=halted,
         log=tuple(log),
         names=names,
     )

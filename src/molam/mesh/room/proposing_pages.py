@@ -20,7 +20,7 @@ from molam.mesh import permissions
 from molam.mesh.room import frame, proposal_store
 from molam.mesh.room.saying import refused_as, to
 from molam.mesh.routing import commands as routing
-from molam.mesh.routing.model import Wanted
+from molam.mesh.routing.model import BoundsMalformed, Wanted
 from molam.platform.web import Caller, Routes
 from molam.platform.web.framing import Said
 from molam.platform.web.l10n import parse_amount
@@ -89,8 +89,13 @@ async def propose(request: Request, caller: Caller, form: RouteAsked) -> Respons
         async with state.db.transaction("mesh.propose_by_hand") as tx:
             row = await routing.propose(tx, state.mesh, wanted)
             await routing.simulate(tx, state.mesh, row.id)
-    except (UnknownCurrency, AmountMalformed) as mistyped:
-        refused = refused_as(request, caller, mistyped)
+    except AmountMalformed as mistyped:
+        field = "least" if mistyped.facts.get("value") == form.least else "most"
+        refused = refused_as(request, caller, mistyped, field=field)
+    except BoundsMalformed as reversed_:
+        refused = refused_as(request, caller, reversed_, field="most")
+    except UnknownCurrency as unknown:
+        refused = refused_as(request, caller, unknown, field="lane")
     except Refusal as refusal:
         refused = refused_as(request, caller, refusal, names_others=True)
     else:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.refusals import Kind, Refusal
+from molam.mesh.room.details import told
 from molam.platform.auth.step_up import StepUpRequired
 from molam.platform.web import Caller, catalogue
 from molam.platform.web.framing import Said
@@ -31,6 +32,11 @@ _GOOD = frozenset(
         "rejected",
         "rollback-asked",
         "rolled-back",
+        "override-asked",
+        "recall-asked",
+        "recalled",
+        "resume-asked",
+        "resumed",
         "proposed",
         "predicted",
         "planned",
@@ -54,6 +60,7 @@ _BAD = frozenset(
         "plan-failed",
         "statement-known",
         "reason-short",
+        "reason-missing",
         "confirmation-wrong",
         "confirm-again",
         "no-route",
@@ -70,13 +77,24 @@ def said_as(code: str | None) -> Said | None:
     return Said(code, "orange") if code in _BAD else None
 
 
+def unsaid(code: str, field: str) -> Said:
+    """Say what is missing or wrong in a field that only has to be filled in."""
+    return Said(code, "orange", field=field)
+
+
 def refused_as(
-    request: Request, caller: Caller, refusal: Refusal, *, names_others: bool = False
+    request: Request,
+    caller: Caller,
+    refusal: Refusal,
+    *,
+    names_others: bool = False,
+    field: str = "",
 ) -> Said:
     """
     Say a refusal on the page that its form is on.
 
     *names_others*: the form names objects by its fields, and one of them may be absent.
+    *field* is the one that is to be corrected, where that is known.
 
     Raises:
         Refusal: it is not one that belongs there.
@@ -86,7 +104,29 @@ def refused_as(
         raise refusal
     language = language_of(request, caller)
     name = catalogue.sentence(refusal.code, fallback=refusal.title, locale=language)
-    return Said(refusal.code, "orange", name, refusal.detail if language == "en" else "")
+    return Said(refusal.code, "orange", name, told(refusal.detail, language), field)
+
+
+def wrong_number(request: Request, caller: Caller, field: str, bounds: tuple[int, int]) -> Said:
+    """Say of a field which numbers it takes."""
+    least, most = bounds
+    said = told(f"Write a whole number from {least} to {most}.", language_of(request, caller))
+    return Said("number-wrong", "orange", said, field=field)
+
+
+def missing(request: Request, caller: Caller, field: str) -> Said:
+    """Say of a field that it is needed."""
+    said = told("This is needed.", language_of(request, caller))
+    return Said("field-missing", "orange", said, field=field)
+
+
+def whole_number(typed: str, bounds: tuple[int, int]) -> int | None:
+    """Read a whole number as people type it; None: it is none, or out of bounds."""
+    least, most = bounds
+    text = typed.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        return None
+    return int(text) if least <= int(text) <= most else None
 
 
 def sign_in_again(path: str, refusal: StepUpRequired) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -12,10 +13,13 @@ from starlette.responses import Response
 from molam.approvals.requests import actor_of
 from molam.kernel.refusals import Refusal
 from molam.mesh import permissions
-from molam.mesh.members import policies, queries, switch_commands, switches
+from molam.mesh.members import policies, queries, switch_actions, switch_commands, switches
 from molam.mesh.members.endpoints import by_of
+from molam.mesh.members.policy_store import PolicyRow
+from molam.mesh.members.store import MemberRecord
 from molam.mesh.room import frame, proposal_store
-from molam.mesh.room.saying import refused_as, said_as, to
+from molam.mesh.room.asked import names_of, waiting_of
+from molam.mesh.room.saying import refused_as, said_as, to, unsaid
 from molam.payments.banks import gates
 from molam.platform.web import Caller, Routes
 from molam.platform.web.framing import Said
@@ -53,9 +57,13 @@ async def switches_page(request: Request, caller: Caller, query: SwitchesQuery) 
 async def stop(request: Request, caller: Caller, form: Stop) -> Response:
     """Stop the mesh in one place, at once."""
     if form.confirmation.strip().upper() not in _WORDS:
-        return await _page(request, caller, form, said=said_as("confirmation-wrong"), status=422)
+        return await _page(
+            request, caller, form, said=unsaid("confirmation-wrong", "confirmation"), status=422
+        )
     if not form.reason.strip():
-        return await _page(request, caller, form, said=said_as("reason-short"), status=422)
+        return await _page(
+            request, caller, form, said=unsaid("reason-missing", "reason"), status=422
+        )
     try:
         async with request.app.state.db.transaction("mesh.stop") as tx:
             await switch_commands.engage(
@@ -72,7 +80,7 @@ async def release(request: Request, caller: Caller, form: Release) -> Response:
     """Ask for the mesh to act again; two others decide."""
     state = request.app.state
     if not form.reason.strip():
-        return await _page(request, caller, Stop(), said=said_as("reason-short"), status=422)
+        return await _page(request, caller, Stop(), said=said_as("reason-missing"), status=422)
     try:
         async with state.db.transaction("mesh.ask_to_release") as tx:
             await switch_commands.ask_to_release(
@@ -93,6 +101,9 @@ async def _page(
         members = await queries.members_of(tx, status="active", limit=queries.MEMBERS_MAX)
         written = await policies.listed(tx)
         shut = [row for row in await gates.gates_of(tx) if not row.is_open]
+        ids = [row.bank_profile_id for row in shut]
+        banks = await tx.all(proposal_store.LIST_BANK_NAMES, ids=ids)
+        regions = await tx.all(proposal_store.LIST_REGION_NAMES, limit=_LISTED_MAX)
     response = await frame.page(
         request,
         caller,
@@ -102,7 +113,11 @@ async def _page(
         shut=shut,
         members=members,
         policies=written,
-        regions=await state.db.read(proposal_store.LIST_REGION_NAMES, limit=_LISTED_MAX),
+        regions=regions,
+        names=_names(regions, members, written),
+        banks={row.id: row.name for row in banks},
+        people=await names_of(state.db, (row.changed_by for row in rows)),
+        asked_for=await waiting_of(request, caller, switch_actions.RELEASE),
         asked=asked,
         acts=frame.may(caller, permissions.STOP),
         ops_url=state.ops_url,
@@ -110,3 +125,14 @@ async def _page(
     )
     response.status_code = status
     return response
+
+
+def _names(
+    regions: Sequence[proposal_store.NameRow],
+    members: Sequence[MemberRecord],
+    written: Sequence[PolicyRow],
+) -> dict[str, str]:
+    """Say what can be stopped, each by its scope, by its name."""
+    found = {f"region:{row.id}": row.name for row in regions}
+    found |= {f"member:{row.id}": row.bank_name for row in members}
+    return found | {f"policy:{row.id}": row.name for row in written}

@@ -25,6 +25,7 @@ from molam.mesh.liquidity.queries import Position
 from molam.mesh.liquidity.reasons import why
 from molam.mesh.permissions import ADD_STATEMENTS, DRAW, USE_ROOM
 from molam.mesh.room import frame
+from molam.mesh.room.ballots import Ballot, ballot_of
 from molam.mesh.room.needs import Needs, needs_of
 from molam.mesh.room.saying import refused_as, said_as, to
 from molam.payments.statements import commands
@@ -100,6 +101,8 @@ class Planned:
     steps: list[StepRow]
     why: dict[int, str]
     effects: list[dict[str, object]]
+    ballot: Ballot | None = None
+    """Who has agreed to it, and who could; None while nobody has been asked."""
 
     @property
     def today(self) -> list[StepRow]:
@@ -247,6 +250,7 @@ async def _page(
         place="treasury",
         page=await _read(request, caller, query),
         acts=frame.may(caller, DRAW),
+        ops_url=getattr(request.app.state, "ops_url", None),
         adds_statements=frame.may(caller, ADD_STATEMENTS),
         banks=await queries.banks(db),
         found=found,
@@ -289,7 +293,11 @@ async def _read(request: Request, caller: Caller, query: TreasuryQuery) -> Treas
         steps = await queries.steps(db, newest.id)
         language = language_of(request, caller)
         said = {step.step_no: why(step, language) for step in steps}
-        planned = Planned(newest, steps, said, _touched(newest, steps))
+        ballot = None
+        if newest.state == "waiting":
+            runtime = request.app.state.runtime
+            ballot = await ballot_of(runtime, newest.ops_action_id, caller, locale=language)
+        planned = Planned(newest, steps, said, _touched(newest, steps), ballot)
     return TreasuryPage(accounts, _sums(accounts, pools), chosen, needs, planned, moving, pools)
 
 

@@ -101,6 +101,8 @@ def _cells(contest: Contest) -> list[tuple[int, int | None]]:
     for kink in (kink for tariff in tariffs for kink in tariff.kinks()):
         starts |= {-(-kink.numerator // kink.denominator), kink.numerator // kink.denominator + 1}
     starts |= {each.amount_max + 1 for each in contest.candidates if each.amount_max is not None}
+    for low, high in (part for each in contest.candidates for part in each.shut):
+        starts |= {low} if high is None else {low, high + 1}
     inside = sorted(
         start
         for start in starts
@@ -116,11 +118,7 @@ class _Cell:
     def __init__(self, contest: Contest, first: int) -> None:
         self._contest = contest
         self._first = first
-        self._able = [
-            each
-            for each in contest.candidates
-            if each.amount_max is None or first <= each.amount_max
-        ]
+        self._able = [each for each in contest.candidates if each.takes(first)]
         values = [value_line(each, contest.terms, first) for each in self._able]
         lines, self._slack = scaled(values, also=contest.terms.indifference_bp / _PER_BP)
         self._lines = {

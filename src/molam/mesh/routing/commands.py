@@ -23,6 +23,7 @@ from molam.mesh.routing.model import (
 from molam.mesh.routing.proposing import Draft, draft
 from molam.mesh.routing.store import ProposalRow
 from molam.mesh.runtime import Mesh
+from molam.mesh.signals.messages import OURS
 from molam.payments.banks.queries import get_bank
 from molam.platform.db import Tx
 from molam.platform.events import Event, cloud_event, publish
@@ -147,7 +148,7 @@ async def _tell(tx: Tx, row: ProposalRow, made: Draft) -> None:
     }
     payload = cloud_event(
         id_=row.id,
-        source="/molam/mesh",
+        source=OURS,
         type_=TOPIC,
         subject=row.id,
         time=row.created_at,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+from molam.mesh.federation.model import DEPTH_MAX, Way
 from molam.mesh.members import model as members
 from molam.mesh.members.model import MemberRow
 from molam.mesh.members.store import MemberRecord
@@ -101,12 +102,25 @@ def _reach(world: World, record: MemberRecord) -> Iterator[Reason]:
             yield Reason("crossborder", {"country": record.bank_country})
 
 
+def _crossing(world: World, record: MemberRecord) -> Iterator[Reason]:
+    """Whether a corridor leads to it, where it is a member of another region alone."""
+    if record.bank_profile_id not in world.elsewhere:
+        return
+    way, region = world.elsewhere[record.bank_profile_id], record.region_name
+    if way is None or not way.is_active:
+        yield Reason("no_corridor", {"region": region, "currency": world.wanted.currency})
+    elif not way.is_sound:
+        yield Reason("corridor_path", {"region": region, "steps": DEPTH_MAX})
+    elif not way.is_usable:
+        yield Reason("corridor_full", {"limit_amount": way.free})
+
+
 def _choice(world: World, record: MemberRecord) -> Iterator[Reason]:
     """Whether payouts are to leave it, or have left it."""
     wanted, id_ = world.wanted, record.bank_profile_id
     if id_ in wanted.first:
         return
-    if wanted.kind == "failover" and id_ == wanted.from_bank_id:
+    if wanted.kind in {"failover", "practice"} and id_ == wanted.from_bank_id:
         yield Reason("left")
     if id_ in wanted.not_to:
         yield Reason("left_before")
@@ -118,9 +132,12 @@ def _stops(world: World, record: MemberRecord) -> Iterator[Reason]:
     health = world.health.get(record.bank_profile_id)
     if facts.is_switched_off:
         yield Reason("switch")
-    # A bank to which payouts return is still closed, because they have left it.
-    returns = world.wanted.kind == "return" and record.bank_profile_id in world.wanted.first
-    if not facts.is_open and not returns:
+    wanted = world.wanted
+    if any(
+        low <= wanted.min_amount
+        and (high is None or (wanted.max_amount is not None and wanted.max_amount <= high))
+        for low, high in _shut(world, record.bank_profile_id)
+    ):
         yield Reason("gate", {"cause": facts.closed_because or "-"})
     if facts.is_announced_down:
         yield Reason("outage")
@@ -129,6 +146,14 @@ def _stops(world: World, record: MemberRecord) -> Iterator[Reason]:
         yield Reason("short_of_funds")
     if world.must_be_predicted and record.bank_profile_id not in world.predictions:
         yield Reason("no_prediction")
+
+
+def _shut(world: World, bank_id: str) -> tuple[tuple[int, int | None], ...]:
+    """List the amounts for which a bank's gate is closed."""
+    wanted = world.wanted
+    # A bank to which payouts return is still closed, because they have left it.
+    returns = wanted.kind == "return" and bank_id in wanted.first
+    return () if returns else world.facts[bank_id].shut
 
 
 def _money(world: World, record: MemberRecord) -> Iterator[Reason]:
@@ -156,6 +181,7 @@ def _file(world: World, record: MemberRecord) -> Iterator[Reason]:
 _RULES: tuple[Callable[[World, MemberRecord], Iterator[Reason]], ...] = (
     _standing,
     _reach,
+    _crossing,
     _choice,
     _stops,
     _money,
@@ -168,6 +194,9 @@ def _limits(world: World, bank_id: str) -> Iterator[tuple[str, int]]:
     facts, member = world.facts[bank_id], world.eligible.get(bank_id)
     if facts.has_books:
         yield "cover", cover_left(facts)
+    way = world.elsewhere.get(bank_id)
+    if way is not None:
+        yield "corridor_full", way.free
     if member is None:
         return
     largest = member.capabilities.max_amount(world.wanted.currency)
@@ -199,13 +228,19 @@ def _candidate(world: World, bank_id: str) -> Candidate:
         failure=failure,
         confidence=confidence,
         tariff=tariff_of(facts),
-        fx_bp=fx_bp_of(facts),
+        fx_bp=fx_bp_of(facts) + way_bp(world.elsewhere.get(bank_id)),
         delay_s=member.avg_delay_sec + file_wait_s(member, world.at),
         shadow_price=Fraction(world.dual_prices.get(bank_id, Decimal(0))),
         risk=Fraction(member.risk_score),
         amount_max=min((limit for _, limit in _limits(world, bank_id)), default=None),
         domains=frozenset(member.failure_domains),
+        shut=_shut(world, bank_id),
     )
+
+
+def way_bp(way: Way | None) -> Fraction:
+    """Return what going through a corridor costs, in basis points."""
+    return Fraction(0) if way is None else Fraction(str(way.cost_bps))
 
 
 def left_of(world: World, bank_id: str | None) -> Candidate | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from molam.mesh.routing.store import ProposalRow
 
@@ -45,3 +46,9 @@ def written(
         "proposal": proposal,
         "expires_at": expires_at.astimezone(UTC).isoformat(timespec="microseconds"),
     }
+
+
+def listed_in(proposal: dict[str, Any]) -> list[str] | None:
+    """Name the payouts that a proposal is only about, each as ``id/version``; None: no list."""
+    listed = proposal.get("payouts")
+    return None if listed is None else [f"{id_}/{version}" for id_, version in listed]

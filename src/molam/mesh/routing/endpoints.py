@@ -8,7 +8,7 @@ from molam.kernel.currency import UnknownCurrency
 from molam.mesh import permissions
 from molam.mesh.members import regions
 from molam.mesh.members.model import MissingFields, RegionAbsent
-from molam.mesh.routing import commands, queries
+from molam.mesh.routing import commands, outcomes, queries
 from molam.mesh.routing import views as shapes
 from molam.mesh.routing.model import (
     BoundsMalformed,
@@ -116,3 +116,19 @@ async def simulate(request: Request, _caller: Caller) -> shapes.SimulationAnswer
     async with state.db.transaction("mesh.simulate") as tx:
         found = await commands.simulate(tx, state.mesh, id_)
     return shapes.SimulationAnswer(ok=True, proposal_id=id_, status="simulated", simulation=found)
+
+
+@routes.get(
+    "/api/mesh/outcomes",
+    needs=permissions.VIEW,
+    query=shapes.OutcomesQuery,
+    answers=shapes.OutcomesAnswer,
+)
+async def list_outcomes(
+    request: Request, _caller: Caller, query: shapes.OutcomesQuery
+) -> shapes.OutcomesAnswer:
+    """List the last moves with what came of them, and how often they were right."""
+    async with request.app.state.db.transaction("mesh.outcomes", readonly=True) as tx:
+        rows = await outcomes.newest(tx, limit=query.limit)
+        record = await outcomes.track_record(tx)
+    return shapes.outcomes_view(rows, record)

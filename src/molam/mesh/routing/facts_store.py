@@ -27,10 +27,16 @@ class BankFactsRow:
     """Whether the ledger knows what is on the account; elsewhere the bank alone does."""
     sent_today: int
     waiting: int
-    is_open: bool
     closed_because: str
+    shut_from: list[int]
+    """For which amounts no payout is handed to it: from each of these up to its *shut_to*."""
+    shut_to: list[int | None]
     is_switched_off: bool
     is_announced_down: bool
+
+    @property
+    def shut(self) -> tuple[tuple[int, int | None], ...]:
+        return tuple(zip(self.shut_from, self.shut_to, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,8 @@ LIST_BANK_FACTS = Query(
                         and a.created_at >= date_trunc('day', now() at time zone b.timezone)
                                             at time zone b.timezone), 0)::bigint as sent_today,
            coalesce(w.value, 0)::bigint as waiting,
-           coalesce(g.is_open, true) as is_open, coalesce(g.cause, '') as closed_because,
+           coalesce(case when g.held_until > now() then g.held_cause else g.cause end, '') as closed_because,
+           coalesce(s.shut_from, '{}') as shut_from, coalesce(s.shut_to, '{}') as shut_to,
            exists (select
                      from mesh.kill_switches as k
                     where k.is_engaged
@@ -99,6 +106,11 @@ LIST_BANK_FACTS = Query(
       from payments.bank_profiles as b
       left join payments.bank_gates as g
         on g.bank_profile_id = b.id and g.rail = :rail::text and g.currency = :currency::text
+      left join lateral (
+           select array_agg(coalesce(lower(r.part), 0) order by r.part) as shut_from,
+                  array_agg(upper(r.part) - 1 order by r.part) as shut_to
+             from unnest(case when g.held_until > now() then '{(,)}' when not g.is_open then g.closed_for end)
+                  as r(part)) as s on true
       left join lateral (
            select a.id
              from payments.treasury_accounts as a

@@ -11,13 +11,14 @@ from fractions import Fraction
 from molam.kernel.currency import CURRENCIES
 from molam.kernel.money import Money
 from molam.ledger import queries as ledger
+from molam.mesh.federation.model import Way
 from molam.mesh.liquidity import queries as liquidity
 from molam.mesh.members import policies, regions
-from molam.mesh.members import queries as members
 from molam.mesh.members.model import MemberRow
 from molam.mesh.members.policies import Policy
 from molam.mesh.members.store import MemberRecord, RegionRow
 from molam.mesh.routing import facts_store as store
+from molam.mesh.routing import outcomes, reach
 from molam.mesh.routing.facts_store import BankFactsRow, InForceRow, WaitingRow
 from molam.mesh.routing.model import Wanted
 from molam.mesh.routing.scoring import VALUE_FIXED_XOF, Tariff, Terms
@@ -43,6 +44,8 @@ class World:
     region: RegionRow
     policy: Policy
     members: Sequence[MemberRecord]
+    elsewhere: Mapping[str, Way | None]
+    """The way to each bank that is a member of another region alone; None: there is none."""
     eligible: Mapping[str, MemberRow]
     facts: Mapping[str, BankFactsRow]
     health: Mapping[str, HealthRow]
@@ -54,6 +57,8 @@ class World:
     waiting: Sequence[WaitingRow]
     together: Mapping[frozenset[str], CoFailures] = field(default_factory=dict)
     terms: Terms = field(default_factory=Terms)
+    learnt: outcomes.Table | None = None
+    """How often SIRA's confidence in moves has been right."""
 
     @property
     def from_bank_id(self) -> str | None:
@@ -71,8 +76,10 @@ async def gather(tx: Tx, mesh: Mesh, wanted: Wanted) -> World:
     asked = await tx.one(store.ASK_TIME)
     assert asked is not None
     currency, rail = wanted.currency, wanted.rail
-    records = await members.members_of(tx, region=region.id, limit=members.MEMBERS_MAX)
-    able = await members.eligible(tx, region_id=region.id, currency=currency, rail=rail)
+    ways = await reach.ways_from(tx, region.id, currency)
+    known = await reach.known(tx, region.id, ways, wanted.first)
+    records = known.records
+    able = await reach.eligible(tx, region_id=region.id, currency=currency, rail=rail, ways=ways)
     bounds = {"min_amount": wanted.min_amount, "max_amount": wanted.max_amount}
     in_force = await tx.all(store.LIST_IN_FORCE, currency=currency, rail=rail, **bounds)
     bank_ids = sorted(_banks(wanted, records, in_force))
@@ -83,6 +90,7 @@ async def gather(tx: Tx, mesh: Mesh, wanted: Wanted) -> World:
         region=region,
         policy=await policies.effective(tx, region.id, mesh),
         members=records,
+        elsewhere=known.elsewhere,
         eligible={each.bank_profile_id: each for each in able},
         facts={
             row.bank_profile_id: row
@@ -105,6 +113,7 @@ async def gather(tx: Tx, mesh: Mesh, wanted: Wanted) -> World:
         waiting=await tx.all(store.LIST_WAITING, **scope),
         together=await _together(tx, bank_ids),
         terms=await _terms(tx, currency, asked.at),
+        learnt=await outcomes.table_in_use(tx),
     )
 
 

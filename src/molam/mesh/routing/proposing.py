@@ -16,7 +16,7 @@ from molam.mesh.routing.scoring import VALUE_FIXED_XOF, Candidate
 from molam.mesh.routing.sequence import Sequencer
 from molam.mesh.routing.writing import MAY_COST_MORE, Move, Writer, p_down_of
 from molam.mesh.signals.model import DECLARED_P_DOWN
-from molam.sira.health import confidence_of_move
+from molam.sira.health import Sureness, sureness_of_move
 
 USUAL_PAYOUT_XOF = 50_000
 
@@ -64,12 +64,16 @@ def draft(world: World) -> Draft:
         left=left,
         amount=amount,
     )
+    sure = None if from_bank is None else _sureness(world, from_bank, leading.order[0])
+    document = Writer(world, field, move).document(leading, bands)
+    if sure is not None:
+        document["sureness"] = _written(world, sure, from_bank)
     return Draft(
-        document=Writer(world, field, move).document(leading, bands),
+        document=document,
         from_bank_id=from_bank,
         to_bank_id=leading.order[0],
         kind=move.kind,
-        confidence=_confidence(world, field, from_bank, leading.order[0]),
+        confidence=_confidence(world, _find(field, leading.order[0]), from_bank, sure),
         p_down=round(0.0 if from_bank is None else p_down_of(world, from_bank), 6),
     )
 
@@ -178,13 +182,42 @@ def _find(field: Field, bank_id: str) -> Candidate:
     return next(each for each in field.candidates if each.bank_profile_id == bank_id)
 
 
-def _confidence(world: World, field: Field, from_bank: str | None, to_bank: str) -> Decimal:
+def _sureness(world: World, from_bank: str, to_bank: str) -> Sureness:
+    return sureness_of_move(
+        belief_of(world, from_bank),
+        belief_of(world, to_bank),
+        table=None if world.learnt is None else world.learnt.calibration,
+    )
+
+
+def _confidence(
+    world: World, chosen: Candidate, from_bank: str | None, sure: Sureness | None
+) -> Decimal:
     """Return the probability that the move is right; without a move, that of its first bank."""
-    if from_bank is None:
-        return _find(field, to_bank).confidence
-    sure = confidence_of_move(belief_of(world, from_bank), belief_of(world, to_bank))
-    facts = world.facts.get(from_bank)
-    if facts is not None and facts.is_announced_down:
+    if sure is None:
+        return chosen.confidence
+    confidence = sure.confidence
+    if _is_announced(world, from_bank):
         # What is announced needs no signals to be believed.
-        sure = max(sure, DECLARED_P_DOWN * (1 - float(_find(field, to_bank).failure)))
-    return Decimal(f"{min(max(sure, 0.0), 1.0):.4f}")
+        confidence = max(confidence, DECLARED_P_DOWN * (1 - float(chosen.failure)))
+    return Decimal(f"{min(max(confidence, 0.0), 1.0):.4f}")
+
+
+def _is_announced(world: World, bank_id: str | None) -> bool:
+    facts = world.facts.get(bank_id or "")
+    return facts is not None and facts.is_announced_down
+
+
+def _written(world: World, sure: Sureness, from_bank: str | None) -> dict[str, Any]:
+    """
+    Say what the confidence is made of.
+
+    Where an announcement speaks, what signals say is left out: no move teaches it anything.
+    """
+    return {
+        "raw": None if _is_announced(world, from_bank) else f"{sure.raw:.4f}",
+        "calibrated": f"{sure.confidence:.4f}",
+        "n_eff": round(sure.n_eff, 1),
+        "table": None if world.learnt is None else world.learnt.digest,
+        "moves": 0 if world.learnt is None else world.learnt.moves,
+    }

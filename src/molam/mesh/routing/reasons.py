@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
@@ -29,13 +30,43 @@ class Reason(msgspec.Struct, frozen=True):
 _ENGLISH: Mapping[str, str] = MappingProxyType(
     {
         "promoted": (
-            "Promoted {bank} over {other}: saves {saved_amount} on a payout of {payout_amount} "
-            "(fee {fee_amount} against {other_fee_amount}, {score} % on time against "
-            "{other_score} %)."
+            "{bank} passes {other}: its fee is {saved_amount} less on a payout of "
+            "{payout_amount} ({fee_amount} against {other_fee_amount})."
+        ),
+        "promoted_fx": (
+            "{bank} passes {other}: converting costs {saved_amount} less there on a payout of "
+            "{payout_amount}; the fees are {fee_amount} and {other_fee_amount}."
+        ),
+        "promoted_delay": (
+            "{bank} passes {other}: it pays sooner, which counts {saved_amount} on a payout of "
+            "{payout_amount}; the fees are {fee_amount} and {other_fee_amount}."
+        ),
+        "promoted_liquidity": (
+            "{bank} passes {other}: our money there is needed less elsewhere, which counts "
+            "{saved_amount} on a payout of {payout_amount}; the fees are {fee_amount} and "
+            "{other_fee_amount}."
+        ),
+        "promoted_risk": (
+            "{bank} passes {other}: its risk is lower, which counts {saved_amount} on a payout "
+            "of {payout_amount}; the fees are {fee_amount} and {other_fee_amount}."
+        ),
+        "promoted_punctuality": (
+            "{bank} passes {other}: {score} % of its payouts are on time against {other_score} %, "
+            "which counts {saved_amount} on a payout of {payout_amount}; the fees are "
+            "{fee_amount} and {other_fee_amount}."
+        ),
+        "promoted_barely": (
+            "{bank} passes {other} by very little on a payout of {payout_amount}; the fees are "
+            "{fee_amount} and {other_fee_amount}."
         ),
         "rescues": (
             "{other} is probably down ({p_down} %): of payouts of {payout_amount}, {bank} is "
             "expected to complete {score} % on time, {other} {other_score} %."
+        ),
+        "rescues_doubted": (
+            "{other} is probably down ({p_down} %), and so say {regions}: of payouts of "
+            "{payout_amount}, {bank} is expected to complete {score} % on time, {other} "
+            "{other_score} %."
         ),
         "preferred": "{bank} and {other} are within a basis point; {bank} is preferred.",
         "best": (
@@ -60,6 +91,11 @@ _ENGLISH: Mapping[str, str] = MappingProxyType(
         "contract_signed": "It has signed no contract.",
         "compliance": "Compliance has not approved it.",
         "crossborder": "It is in {country}, outside the region; payouts may not cross that border.",
+        "no_corridor": "It is in {region}, and no corridor carries {currency} there.",
+        "corridor_path": (
+            "The corridor to {region} has more than {steps} steps, or comes to a region twice."
+        ),
+        "corridor_full": "Of the corridor to its region, {limit_amount} are left.",
         "amount_limit": "It takes payouts up to {limit_amount} only.",
         "daily_limit": "Of its limit for today, {limit_amount} are left.",
         "no_account": "We have no payout account there in {currency}.",
@@ -79,13 +115,46 @@ _ENGLISH: Mapping[str, str] = MappingProxyType(
 _FRENCH: Mapping[str, str] = MappingProxyType(
     {
         "promoted": (
-            "{bank} passe devant {other} : {saved_amount} de moins pour un versement de "
-            "{payout_amount} (frais {fee_amount} contre {other_fee_amount}, {score} % à l'heure "
-            "contre {other_score} %)."
+            "{bank} passe devant {other} : {saved_amount} de frais en moins pour un versement de "
+            "{payout_amount} ({fee_amount} contre {other_fee_amount})."
+        ),
+        "promoted_fx": (
+            "{bank} passe devant {other} : le change y coûte {saved_amount} de moins pour un "
+            "versement de {payout_amount} ; les frais sont de {fee_amount} et "
+            "{other_fee_amount}."
+        ),
+        "promoted_delay": (
+            "{bank} passe devant {other} : elle paie plus tôt, ce qui compte pour {saved_amount} "
+            "sur un versement de {payout_amount} ; les frais sont de {fee_amount} et "
+            "{other_fee_amount}."
+        ),
+        "promoted_liquidity": (
+            "{bank} passe devant {other} : notre argent y manque moins ailleurs, ce qui compte "
+            "pour {saved_amount} sur un versement de {payout_amount} ; les frais sont de "
+            "{fee_amount} et {other_fee_amount}."
+        ),
+        "promoted_risk": (
+            "{bank} passe devant {other} : son risque est moindre, ce qui compte pour "
+            "{saved_amount} sur un versement de {payout_amount} ; les frais sont de {fee_amount} "
+            "et {other_fee_amount}."
+        ),
+        "promoted_punctuality": (
+            "{bank} passe devant {other} : {score} % de ses versements arrivent à l'heure contre "
+            "{other_score} %, ce qui compte pour {saved_amount} sur un versement de "
+            "{payout_amount} ; les frais sont de {fee_amount} et {other_fee_amount}."
+        ),
+        "promoted_barely": (
+            "{bank} passe de très peu devant {other} pour un versement de {payout_amount} ; les "
+            "frais sont de {fee_amount} et {other_fee_amount}."
         ),
         "rescues": (
             "{other} est probablement en panne ({p_down} %) : pour des versements de "
             "{payout_amount}, {bank} en mènerait {score} % à temps, {other} {other_score} %."
+        ),
+        "rescues_doubted": (
+            "{other} est probablement en panne ({p_down} %), ce que disent aussi {regions} : pour "
+            "des versements de {payout_amount}, {bank} en mènerait {score} % à temps, {other} "
+            "{other_score} %."
         ),
         "preferred": "{bank} et {other} se valent à un point de base près ; {bank} est préférée.",
         "best": (
@@ -116,6 +185,12 @@ _FRENCH: Mapping[str, str] = MappingProxyType(
             "Elle est en {country}, hors de la région, et les versements ne peuvent passer la "
             "frontière."
         ),
+        "no_corridor": "Elle est dans la région {region}, où aucun corridor ne mène en {currency}.",
+        "corridor_path": (
+            "Le corridor vers {region} compte plus de {steps} étapes, ou passe deux fois par une "
+            "même région."
+        ),
+        "corridor_full": "Du corridor vers sa région, il reste {limit_amount}.",
         "amount_limit": "Elle n'accepte que les versements jusqu'à {limit_amount}.",
         "daily_limit": "De sa limite du jour, il reste {limit_amount}.",
         "no_account": "Nous n'y avons pas de compte de versement en {currency}.",
@@ -135,6 +210,8 @@ _FRENCH: Mapping[str, str] = MappingProxyType(
 )
 assert _ENGLISH.keys() == _FRENCH.keys()
 CODES = frozenset(_ENGLISH)
+# Each sentence in English and in French.
+PAIRS = tuple((english, _FRENCH[code]) for code, english in _ENGLISH.items())
 
 
 def sentence(reason: Reason, language: Language, *, currency: str) -> str:
@@ -154,9 +231,57 @@ def read(stored: object) -> Reason | None:
     return reason if reason.code in CODES else None
 
 
+def route_of(stored_cause: str) -> str | None:
+    """Return the proposal that closed or opened a gate; None: it was something else."""
+    match = _BY_ROUTE.fullmatch(stored_cause)
+    return None if match is None else match["id"]
+
+
+def cause(stored: str, language: Language) -> str:
+    """Say why a gate is closed; what people wrote stays as it is."""
+    match = _BY_ROUTE.fullmatch(stored)
+    if match is not None:
+        return _CAUSES["rolled back" if match["back"] else "applied"][language]
+    return _CAUSES[stored][language] if stored in _CAUSES else stored
+
+
+_BY_ROUTE = re.compile(r"proposal (?P<id>\S+?)(?P<back> was rolled back)?")
+_CAUSES: Mapping[str, Mapping[Language, str]] = MappingProxyType(
+    {
+        "applied": {"en": "a route was applied", "fr": "une route a été appliquée"},
+        "rolled back": {"en": "a route was taken back", "fr": "une route a été annulée"},
+        "it is fit again": {"en": "it is fit again", "fr": "elle est de nouveau en état"},
+        "restored": {"en": "it was restored", "fr": "elle a été rétablie"},
+    }
+)
+# What a code in a sentence is called; others are names.
+_NAMED: Mapping[str, Mapping[Language, str]] = MappingProxyType(
+    {
+        "bank": {"en": "bank accounts", "fr": "les comptes bancaires"},
+        "pending_approval": {"en": "not approved yet", "fr": "pas encore approuvée"},
+        "suspended": {"en": "suspended", "fr": "suspendue"},
+        "disabled": {"en": "not let in", "fr": "non admise"},
+    }
+)
+_PLAIN_DECIMAL = re.compile(r"\d+\.\d+")
+
+
+def _text(name: str, value: str, language: Language) -> str:
+    if name == "cause":
+        return cause(value, language)
+    if name == "rail":
+        wallet = value.removeprefix("wallet:").replace("_", " ").title()
+        return _NAMED[value][language] if value in _NAMED else wallet
+    if name == "status" and value in _NAMED:
+        return _NAMED[value][language]
+    if language == "fr" and _PLAIN_DECIMAL.fullmatch(value):
+        return value.replace(".", ",")
+    return value
+
+
 def _shown(name: str, value: str | int, language: Language, currency: str) -> str:
     if not isinstance(value, int):
-        return value
+        return _text(name, value, language)
     if not name.endswith("_amount"):
         return format_decimal(value, locale=language)
     amount = Money(value, currency_of(currency))

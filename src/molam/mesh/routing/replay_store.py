@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import LiteralString
 
-from molam.mesh.routing.scope_store import FROM_PAYOUTS, IN_SCOPE
+from molam.mesh.routing.scope_store import FROM_PAYOUTS, IN_SCOPE, LISTED
 from molam.platform.db import Query
 
 
@@ -65,6 +65,7 @@ _MOVING = (
 )
 _AFFECTED = (
     IN_SCOPE
+    + LISTED
     + """
        and p.attempts = 0
        and p.bank_profile_id is distinct from t.to_bank

@@ -11,14 +11,15 @@ from typing import Any
 from molam.kernel.currency import CURRENCIES
 from molam.kernel.money import Money
 from molam.ledger import queries as ledger
+from molam.mesh.federation.model import Way
 from molam.mesh.members import policies
-from molam.mesh.members import queries as members
 from molam.mesh.members.model import MemberRow
 from molam.mesh.members.policies import Policy
-from molam.mesh.routing import facts_store, queries, replay_store
-from molam.mesh.routing.constraints import cover_left, day_left, file_wait_s
+from molam.mesh.routing import content, facts_store, queries, reach, replay_store
+from molam.mesh.routing.constraints import cover_left, day_left, file_wait_s, way_bp
 from molam.mesh.routing.facts_store import BankFactsRow, WaitingRow
 from molam.mesh.routing.gathering import fx_bp_of, tariff_of
+from molam.mesh.routing.logged import logged
 from molam.mesh.routing.model import Simulation
 from molam.mesh.routing.replay_store import OverRow, ReplayRow
 from molam.mesh.routing.simulating import Replay, simulation_of
@@ -43,6 +44,8 @@ _SUMS = ("cap_left", "cover_left")
 class _Banks:
     facts: Mapping[str, BankFactsRow]
     members: Mapping[str, MemberRow]
+    ways: Mapping[str, Way]
+    """How banks of other regions are reached."""
     health: Mapping[str, HealthRow]
     at: datetime
 
@@ -78,6 +81,7 @@ async def replay(tx: Tx, mesh: Mesh, row: ProposalRow) -> Simulation:
         "everybody": row.from_bank_id is None,
         "from_bank": row.from_bank_id,
         "promise_s": _promise_s(row, banks),
+        "only": content.listed_in(row.proposal),
     }
     rows = await tx.all(
         replay_store.REPLAY,
@@ -104,6 +108,7 @@ async def replay(tx: Tx, mesh: Mesh, row: ProposalRow) -> Simulation:
             threshold=threshold,
             above_ids=tuple(each.id for each in above),
             over=over or OverRow(0, 0),
+            logged=await logged(tx, row, _orders(row)),
         )
     )
 
@@ -150,13 +155,19 @@ async def _banks(tx: Tx, row: ProposalRow, waiting: Iterable[WaitingRow]) -> _Ba
         currency=row.currency,
         rail=row.rail,
     )
-    able = await members.eligible(
-        tx, region_id=row.mesh_region_id, currency=row.currency, rail=row.rail
+    ways: dict[str, Way] = {}
+    if row.proposal.get("corridors"):
+        ways = await reach.ways_from(tx, row.mesh_region_id, row.currency)
+    able = await reach.eligible(
+        tx, region_id=row.mesh_region_id, currency=row.currency, rail=row.rail, ways=ways
     )
     health = await signals.health_of(tx, currency=row.currency, rail=row.rail, bank_ids=bank_ids)
     return _Banks(
         facts={each.bank_profile_id: each for each in facts},
         members={each.bank_profile_id: each for each in able},
+        ways={
+            each.bank_profile_id: ways[each.region_id] for each in able if each.region_id in ways
+        },
         health={each.bank_profile_id: each for each in health},
         at=await queries.now(tx),
     )
@@ -166,16 +177,19 @@ def _terms(row: ProposalRow, banks: _Banks, facts: BankFactsRow) -> dict[str, An
     """Write what the replay must know of one bank. Limits that nobody agreed on are absent."""
     tariff, member = tariff_of(facts), banks.members.get(facts.bank_profile_id)
     daily = None if member is None else member.capabilities.daily_limit(row.currency)
+    way = banks.ways.get(facts.bank_profile_id)
+    caps = [] if daily is None else [day_left(facts, daily)]
+    caps += [] if way is None else [way.free]
     return {
         "id": facts.bank_profile_id,
         "flat": tariff.flat,
         "share": int(facts.percent_fee * _SHARE_PER_PERCENT),
         "least_fee": tariff.least,
         "most_fee": tariff.most,
-        "fx_bp": int(fx_bp_of(facts)),
+        "fx_bp": int(fx_bp_of(facts) + way_bp(way)),
         "delay_s": banks.delay_s(facts),
         "amount_limit": None if member is None else member.capabilities.max_amount(row.currency),
-        "cap_left": None if daily is None else day_left(facts, daily),
+        "cap_left": min(caps, default=None),
         "cover_left": cover_left(facts) if facts.has_books else None,
     }
 

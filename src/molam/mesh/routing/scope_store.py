@@ -16,4 +16,7 @@ IN_SCOPE = """
        and mesh.rail_of(p.destination) = :rail::text
        and p.amount >= :min_amount::bigint
        and (:max_amount::bigint is null or p.amount <= :max_amount::bigint)"""
+# Those that a proposal lists, if it lists any: each in the version that was agreed to.
+LISTED = """
+       and (:only::text[] is null or p.id || '/' || p.version = any(:only::text[]))"""
 PAYOUTS_IN_SCOPE = FROM_PAYOUTS + IN_SCOPE

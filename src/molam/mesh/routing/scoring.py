@@ -60,10 +60,11 @@ class Tariff:
     def line(self, amount: int) -> tuple[Fraction, Fraction]:
         """Return (a, b) such that a + b·x is the fee from *amount* to the next kink."""
         raw = self.flat + self.percent * amount / 100
+        # The cap is the last word, as in `exact`, also where it lies below the floor.
+        if self.most is not None and max(raw, Fraction(self.least)) >= self.most:
+            return Fraction(self.most), Fraction(0)
         if raw < self.least:
             return Fraction(self.least), Fraction(0)
-        if self.most is not None and raw >= self.most:
-            return Fraction(self.most), Fraction(0)
         return Fraction(self.flat), self.percent / 100
 
 
@@ -99,6 +100,16 @@ class Candidate:
     amount_max: int | None = None
     """The largest payout that its limits and its money allow."""
     domains: frozenset[str] = frozenset()
+    shut: tuple[tuple[int, int | None], ...] = ()
+    """For which amounts nothing may be handed to it: from, up to and including."""
+
+    def takes(self, amount: int) -> bool:
+        """Tell whether its limits and its gate allow *amount*."""
+        if self.amount_max is not None and amount > self.amount_max:
+            return False
+        return not any(
+            low <= amount and (high is None or amount <= high) for low, high in self.shut
+        )
 
     @property
     def preference(self) -> tuple[int, int]:
@@ -127,6 +138,26 @@ def value_line(candidate: Candidate, terms: Terms, amount: int) -> tuple[Fractio
     )
     slope = per_unit_bp / _PER_BP - fee_b - candidate.shadow_price
     return completes * terms.value_fixed - fee_a, slope
+
+
+def advantages(
+    candidate: Candidate, other: Candidate, terms: Terms, amount: int
+) -> dict[str, Fraction]:
+    """
+    Say how much each term speaks for *candidate*; together, what it is worth more than *other*.
+
+    The terms are those of `value_of`; fees count as they are charged.
+    """
+    hours = Fraction(other.delay_s - candidate.delay_s, _HOUR_S)
+    worth = terms.value_fixed + terms.value_bp * amount / _PER_BP
+    return {
+        "fee": Fraction(other.tariff.charged(amount) - candidate.tariff.charged(amount)),
+        "fx": (other.fx_bp - candidate.fx_bp) * amount / _PER_BP,
+        "delay": terms.delay_bp_per_hour * hours * amount / _PER_BP,
+        "liquidity": (other.shadow_price - candidate.shadow_price) * amount,
+        "risk": terms.risk_bp * (other.risk - candidate.risk) * amount / _PER_BP,
+        "punctuality": (other.failure - candidate.failure) * worth,
+    }
 
 
 def cost_of(candidate: Candidate, terms: Terms, amount: int) -> Fraction:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
 
 from molam.mesh.routing.bands import Standing
 from molam.mesh.routing.scoring import Candidate
@@ -17,11 +16,6 @@ PRIOR_HOURS = 20
 
 _HOST = "core:"
 _SURVIVAL_STEPS = 10_000
-_COMMON_SHARE = Fraction(1, 2)
-_COMMON_BANKS = 2
-_COMMON_DOMAINS = 3
-_COMMON_WITHIN_S = 120
-_DEGRADED = 0.5
 
 Pair = frozenset[str]
 
@@ -105,49 +99,12 @@ class Sequencer:
         return min(left, key=rank).bank_profile_id
 
 
-class Believed(Protocol):
-    """What is believed of a bank, as far as it matters whether all fail together."""
-
-    @property
-    def bank_profile_id(self) -> str: ...
-    @property
-    def p_down(self) -> float: ...
-
-
-def common_mode(
-    rows: Sequence[Believed],
-    domains: Mapping[str, Sequence[str]],
-    *,
-    since: Mapping[str, float] | None = None,
-    now: float = 0.0,
-) -> bool:
-    """
-    Tell whether so many banks fail at once that the cause is not theirs.
-
-    More than half of the members, or three failure domains that share no bank, degraded
-    within two minutes. *since* says when each began to fail (unix seconds); one that is
-    not in it has just begun. A bank in no domain is a domain of its own.
-    """
-    began = since or {}
-    degraded = [
-        row.bank_profile_id
-        for row in rows
-        if row.p_down >= _DEGRADED and now - began.get(row.bank_profile_id, now) <= _COMMON_WITHIN_S
-    ]
-    if len(degraded) < _COMMON_BANKS:
-        return False
-    if Fraction(len(degraded), len(rows)) > _COMMON_SHARE:
-        return True
-    return _groups(degraded, domains) >= _COMMON_DOMAINS
-
-
-def _groups(banks: Sequence[str], domains: Mapping[str, Sequence[str]]) -> int:
-    """Count the groups of *banks* that share nothing with each other."""
-    groups: list[set[str]] = []
-    for bank in banks:
-        names = set(domains.get(bank, ())) or {bank}
-        joined = [group for group in groups if group & names]
-        for group in joined:
+def unrelated(domains: Iterable[frozenset[str]]) -> int:
+    """Count the groups of banks, each with its *domains*, that share nothing with each other."""
+    groups: list[frozenset[str]] = []
+    for each in domains:
+        names = each
+        for group in [group for group in groups if group & names]:
             groups.remove(group)
             names |= group
         groups.append(names)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from molam.mesh.routing.facts_store import WaitingRow
-from molam.mesh.routing.model import MemberCount, Simulation
+from molam.mesh.routing.model import Logged, MemberCount, Simulation
 from molam.mesh.routing.replay_store import OverRow, ReplayRow
 from molam.mesh.routing.store import ProposalRow
 
@@ -28,6 +28,7 @@ class Replay:
     threshold: int | None
     above_ids: tuple[str, ...]
     over: OverRow
+    logged: Logged | None = None
 
 
 def simulation_of(replay: Replay) -> Simulation:
@@ -73,6 +74,7 @@ def simulation_of(replay: Replay) -> Simulation:
         worst_case_payouts=0 if worst is None else worst.payouts_after,
         worst_case_value=0 if worst is None else worst.value_after,
         worst_case_without_next=_without_next(moved, worst),
+        logged=replay.logged,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -10,6 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from molam.mesh.routing.model import Simulation, Status
+from molam.mesh.routing.outcome_store import OutcomeRow
+from molam.mesh.routing.outcomes import Count, TrackRecord
 from molam.mesh.routing.store import ProposalRow
 from molam.platform.web.wire import CurrencyCode, Identifier, Minor
 
@@ -95,6 +98,129 @@ class SimulationAnswer(msgspec.Struct, frozen=True):
     proposal_id: str
     status: str
     simulation: Simulation
+
+
+class OutcomesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(ge=1, le=100)] = 100
+
+
+class MoveOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A move and what was seen of both banks in the hour after it, probes included."""
+
+    proposal_id: str
+    mesh_region_id: str
+    currency: str
+    rail: str
+    from_bank_profile_id: str
+    to_bank_profile_id: str
+    applied_at: datetime
+    is_automatic: bool
+    is_drill: bool
+    raw_confidence: Decimal | None
+    confidence: Decimal
+    from_seen: int
+    from_failed: Decimal
+    to_seen: int
+    to_failed: Decimal
+    outcome: str
+    judged_at: datetime
+
+
+class Moves(msgspec.Struct, frozen=True):
+    """How moves came out; *precision* is the share of right ones among those that are known."""
+
+    right: int
+    wrong: int
+    unknown: int
+    precision: float | None
+
+
+class Reliability(msgspec.Struct, frozen=True):
+    """Moves made with a confidence from *low* to *high*: what was said, and what came."""
+
+    low: float
+    high: float
+    moves: int
+    mean_confidence: float
+    share_right: float
+
+
+class ConfidenceTable(msgspec.Struct, frozen=True):
+    """What turns SIRA's confidence into how often it was right: points joined by lines."""
+
+    digest: str
+    fitted_at: datetime
+    moves: int
+    right: int
+    confidence: tuple[float, ...]
+    share_right: tuple[float, ...]
+
+
+class OutcomesAnswer(msgspec.Struct, frozen=True):
+    ok: bool
+    automatic: Moves
+    by_people: Moves
+    reliability: list[Reliability]
+    calibration: ConfidenceTable | None
+    outcomes: list[MoveOutcome]
+
+
+def outcomes_view(rows: Sequence[OutcomeRow], record: TrackRecord) -> OutcomesAnswer:
+    return OutcomesAnswer(
+        ok=True,
+        automatic=_moves(record.automatic),
+        by_people=_moves(record.by_people),
+        reliability=[
+            Reliability(
+                low=each.low,
+                high=each.high,
+                moves=each.moves,
+                mean_confidence=round(each.mean_confidence, 4),
+                share_right=round(each.right / each.moves, 4),
+            )
+            for each in record.bins
+        ],
+        calibration=None
+        if record.table is None
+        else ConfidenceTable(
+            digest=record.table.digest,
+            fitted_at=record.table.fitted_at,
+            moves=record.table.moves,
+            right=record.table.right_moves,
+            confidence=record.table.calibration.margins,
+            share_right=record.table.calibration.shares,
+        ),
+        outcomes=[_outcome(row) for row in rows],
+    )
+
+
+def _moves(count: Count) -> Moves:
+    share = count.precision
+    return Moves(
+        count.right, count.wrong, count.unknown, None if share is None else round(share, 4)
+    )
+
+
+def _outcome(row: OutcomeRow) -> MoveOutcome:
+    return MoveOutcome(
+        proposal_id=row.proposal_id,
+        mesh_region_id=row.mesh_region_id,
+        currency=row.currency,
+        rail=row.rail,
+        from_bank_profile_id=row.from_bank_id,
+        to_bank_profile_id=row.to_bank_id,
+        applied_at=row.applied_at,
+        is_automatic=row.is_automatic,
+        is_drill=row.is_drill,
+        raw_confidence=row.raw,
+        confidence=row.confidence,
+        from_seen=row.from_seen,
+        from_failed=row.from_failed,
+        to_seen=row.to_seen,
+        to_failed=row.to_failed,
+        outcome=row.outcome,
+        judged_at=row.judged_at,
+    )
 
 
 def proposal_view(row: ProposalRow) -> ProposalView:

@@ -16,7 +16,7 @@ from molam.mesh.routing.constraints import Excluded, Field, belief_of, expected,
 from molam.mesh.routing.gathering import World
 from molam.mesh.routing.model import ProposalKind
 from molam.mesh.routing.reasons import Reason, sentence
-from molam.mesh.routing.scoring import Candidate, cost_of, value_of
+from molam.mesh.routing.scoring import Candidate, advantages, cost_of, value_of
 from molam.mesh.routing.sequence import Sequencer
 from molam.mesh.signals.model import DECLARED_P_DOWN
 from molam.mesh.signals.prediction_store import PredictionRow
@@ -24,8 +24,9 @@ from molam.sira import health_filter as filter_
 from molam.sira.health import TIER_1
 
 # People may pay more than the rule allows, and the simulation says that they do. Going
-# back costs what it always did, however cheap the stand-in was.
-MAY_COST_MORE = ("override", "return")
+# back costs what it always did, however cheap the stand-in was. Practice finds out what the
+# stand-in costs.
+MAY_COST_MORE = ("override", "return", "practice")
 _STEP_ROLES = ("primary", "secondary", "tertiary")
 _ELSEWHERE = ("currency", "rail")
 _TWO_PLACES = Decimal("0.01")
@@ -37,6 +38,12 @@ def p_down_of(world: World, bank_id: str) -> float:
     facts = world.facts.get(bank_id)
     announced = facts is not None and facts.is_announced_down
     return max(heard, DECLARED_P_DOWN) if announced else heard
+
+
+def doubted_by(world: World, bank_id: str) -> tuple[str, ...]:
+    """Name the regions because of which a bank is doubted."""
+    row = world.health.get(bank_id)
+    return () if row is None else row.doubted_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,8 @@ class Writer:
             "bands": [self._band(band) for band in bands],
             "excluded": [self._excluded(each) for each in self._without(bands)],
             "predictions": [each.id for each in used],
+            **self._listed(),
+            **self._from_elsewhere(bands),
             "policy": {
                 "id": world.policy.id,
                 "version": world.policy.version,
@@ -86,6 +95,27 @@ class Writer:
                 "max_cascading_depth": world.policy.rules.max_cascading_depth,
             },
         }
+
+    def _from_elsewhere(self, bands: Sequence[Band]) -> dict[str, Any]:
+        """Name the corridors that this goes through, and the regions that made us doubt banks."""
+        world, named = self._world, {bank for band in bands for bank in band.order}
+        ways = {bank: world.elsewhere.get(bank) for bank in sorted(named)}
+        corridors = {
+            bank: {"corridor_id": way.corridor_id, "region": way.to_region}
+            for bank, way in ways.items()
+            if way is not None
+        }
+        looked_at = named if self._from_bank is None else named | {self._from_bank}
+        doubted = {bank: list(doubted_by(world, bank)) for bank in sorted(looked_at)}
+        doubted = {bank: regions for bank, regions in doubted.items() if regions}
+        return {
+            **({"corridors": corridors} if corridors else {}),
+            **({"doubted_by": doubted} if doubted else {}),
+        }
+
+    def _listed(self) -> dict[str, Any]:
+        listed = self._world.wanted.payouts
+        return {"payouts": [list(each) for each in listed]} if listed else {}
 
     def _used(self, bands: Sequence[Band]) -> list[PredictionRow]:
         """List the predictions that this stands on."""
@@ -169,7 +199,9 @@ class Writer:
             return Reason("asked", {"bank": bank.bank_name})
         if self._from_bank is not None:
             return self._against_left(bank, facts)
-        others = [each for each in self._able.values() if each is not bank and self._fits(each)]
+        others = [
+            each for each in self._able.values() if each is not bank and each.takes(self._amount)
+        ]
         if not others:
             return Reason("only", facts)
         return self._against(bank, max(others, key=self._worth), facts)
@@ -184,10 +216,12 @@ class Writer:
             failure, _ = expected(world, from_bank)
             # Nobody is ever certain: 99.97 is not shown as 100.
             percent = Decimal(math.floor(1000 * p_down)) / 10
+            regions = doubted_by(world, from_bank)
             return Reason(
-                "rescues",
+                "rescues_doubted" if regions else "rescues",
                 {
                     **facts,
+                    **({"regions": ", ".join(regions)} if regions else {}),
                     "other": self._name(from_bank),
                     "p_down": f"{percent:.1f}",
                     "other_score": f"{_percent(1 - failure):f}",
@@ -199,12 +233,16 @@ class Writer:
         saved = self._worth(bank) - self._worth(other)
         if saved <= 0:
             return Reason("preferred", {"bank": bank.bank_name, "other": other.bank_name})
+        parts = advantages(bank, other, self._world.terms, self._amount)
+        cause = max(parts, key=lambda name: parts[name])
+        counts = round(parts[cause])
+        code = "promoted" if cause == "fee" else f"promoted_{cause}"
         return Reason(
-            "promoted",
+            code if counts >= 1 else "promoted_barely",
             {
                 **facts,
                 "other": other.bank_name,
-                "saved_amount": round(saved),
+                "saved_amount": counts,
                 "other_fee_amount": other.tariff.charged(self._amount),
                 "other_score": f"{_score(other):f}",
             },
@@ -222,9 +260,6 @@ class Writer:
                 {"bank": bank.bank_name, "survives": survives, "shared": ", ".join(shared)},
             )
         return Reason("independent", {"bank": bank.bank_name, "survives": survives})
-
-    def _fits(self, each: Candidate) -> bool:
-        return each.amount_max is None or each.amount_max >= self._amount
 
     def _worth(self, each: Candidate) -> Fraction:
         return value_of(each, self._world.terms, self._amount)

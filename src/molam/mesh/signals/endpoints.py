@@ -13,7 +13,7 @@ from molam.kernel import canonical
 from molam.kernel.ids import uuid7
 from molam.mesh.members import regions
 from molam.mesh.members.model import RegionAbsent
-from molam.mesh.permissions import POST_HEALTH, PREDICT, VIEW
+from molam.mesh.permissions import POST_HEALTH, PREDICT, SERVICE, VIEW
 from molam.mesh.signals import messages, outages, predictions, queries, remote, views
 from molam.mesh.signals.messages import HEALTH, HealthReport
 from molam.mesh.signals.model import (
@@ -24,12 +24,13 @@ from molam.mesh.signals.model import (
     OutageMalformed,
     PredictionUnavailable,
 )
-from molam.mesh.signals.outages import Announced, Rail
+from molam.mesh.signals.outages import Announced, Rail, Source
 from molam.payments.banks import queries as banks
 from molam.payments.banks.model import BankAbsent
 from molam.platform.db import Tx
 from molam.platform.events import Event, cloud_event, publish
 from molam.platform.web import Caller, Routes
+from molam.platform.web.rate_limits import MESH_PREDICT, RateLimited, take
 from molam.platform.web.wire import CurrencyCode, Identifier, Moment
 
 routes = Routes()
@@ -110,14 +111,16 @@ class Taken(msgspec.Struct, frozen=True):
         NoHealthData,
         RegionAbsent,
         PredictionUnavailable,
+        RateLimited,
     ),
     time_limit_s=30.0,
 )
-async def generate(request: Request, _caller: Caller, body: Generate) -> PredictionAnswer:
+async def generate(request: Request, caller: Caller, body: Generate) -> PredictionAnswer:
     """Let SIRA predict the next hour of a bank. The prediction is signed, and holds 10 minutes."""
     if not body.bank_profile_id:
         raise MissingBank("Name the bank by bank_profile_id.")
     db, mesh = request.app.state.db, request.app.state.mesh
+    await take(db, MESH_PREDICT, caller)
     async with db.transaction("mesh.generate_prediction") as tx:
         about = await _about(tx, body.bank_profile_id, body)
         if not mesh.sira_url:
@@ -213,7 +216,9 @@ async def announce_outage(request: Request, caller: Caller, body: Announced) -> 
     """Announce that a bank is down, or will be. It counts until it ends, or somebody ends it."""
     mesh = request.app.state.mesh
     async with request.app.state.db.transaction("mesh.announce_outage") as tx:
-        row = await outages.announce(tx, mesh, body, by=caller.subject)
+        # Who speaks for a bank is a service that was given a token for it, and nobody else.
+        source: Source = "bank" if SERVICE in caller.roles else "operator"
+        row = await outages.announce(tx, mesh, body, by=caller.subject, source=source)
     return OutageAnswer(views.outage(row))
 
 

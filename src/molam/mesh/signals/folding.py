@@ -20,6 +20,8 @@ from molam.sira.health_signal import SLA_MISS, Signal, weight_of
 SCORE_HORIZON_S = 3600.0
 SHORT_FOR = timedelta(minutes=30)
 """After a bank said that our account is short, it is taken at its word for so long."""
+SILENCE_P_DOWN_MAX = 0.5
+"""Silence alone makes a bank doubtful; something must have failed for it to be down."""
 
 _MINUTE_S = 60
 _CENT = Decimal("0.01")
@@ -33,7 +35,14 @@ class Report:
     at: float
 
 
-Evidence = Signal | Report
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Heartbeats that have stopped, as they were listened for at *at*."""
+
+    at: float
+
+
+Evidence = Signal | Report | Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +104,18 @@ def fold(belief: Belief, probes_ok_in_row: int, batch: Sequence[Evidence], sla: 
             folded.belief = observe(folded.belief, each.failure, each.at, "heartbeat")
             folded.signals += 1
             folded.last_at = max(folded.last_at or each.at, each.at)
+        elif isinstance(each, Silence):
+            _doubt(folded, each)
         else:
             _take(folded, each, weight_of(each, sla_ms=sla.of(each)))
     return folded
+
+
+def _doubt(folded: Folded, silence: Silence) -> None:
+    """Let silence count as half a failure, as long as it makes nobody sure of anything."""
+    belief = observe(folded.belief, SLA_MISS, silence.at, "heartbeat")
+    if p_down(belief) <= SILENCE_P_DOWN_MAX:
+        folded.belief = belief
 
 
 def _take(folded: Folded, signal: Signal, weight: float | None) -> None:

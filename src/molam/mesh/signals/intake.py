@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
 import msgspec
@@ -14,6 +14,7 @@ from molam.kernel.clock import Instant
 from molam.mesh.runtime import Mesh
 from molam.mesh.signals import (
     folding,
+    heartbeats,
     intake_store,
     messages,
     metrics,
@@ -22,11 +23,11 @@ from molam.mesh.signals import (
     store,
 )
 from molam.mesh.signals.commands import Crossing, ask_to_decide, tell_pages
-from molam.mesh.signals.folding import Evidence, Folded, Sla, instant
+from molam.mesh.signals.folding import Evidence, Folded, Silence, Sla, instant
 from molam.mesh.signals.messages import Noted, Posted
 from molam.mesh.signals.model import HealthMalformed, Key, crosses, level
 from molam.payments.banks import inquiries
-from molam.platform.db import Tx
+from molam.platform.db import Database, Tx
 from molam.platform.events import Consumer
 from molam.sira.health_filter import Belief, fresh
 from molam.sira.health_signal import Signal, sla_ms
@@ -69,17 +70,19 @@ class Intake:
             return
         crossings = await take_in(tx, heard, now=now)
         if crossings:
-            await self._tell(tx, crossings)
+            await tell_crossings(tx, self._mesh, crossings)
         if crossings or time.monotonic() - self._told_at >= TOLD_EVERY_S:
             self._told_at = time.monotonic()
             await tell_pages(tx)
 
-    async def _tell(self, tx: Tx, crossings: Sequence[Crossing]) -> None:
-        await ask_to_decide(tx, crossings)
-        await predictions.refresh(tx, self._mesh, {_key(each) for each in crossings})
-        await monitor.tell_members(tx, {each.bank_profile_id for each in crossings})
-        for bank in sorted({each.bank_profile_id for each in crossings if not each.level}):
-            await inquiries.enqueue_asking_again(tx, bank)
+
+async def tell_crossings(tx: Tx, mesh: Mesh, crossings: Sequence[Crossing]) -> None:
+    """Let everybody act who acts on a level that was passed."""
+    await ask_to_decide(tx, crossings)
+    await predictions.refresh(tx, mesh, {_key(each) for each in crossings})
+    await monitor.tell_members(tx, {each.bank_profile_id for each in crossings})
+    for bank in sorted({each.bank_profile_id for each in crossings if not each.level}):
+        await inquiries.enqueue_asking_again(tx, bank)
 
 
 def consumer(mesh: Mesh, *, group: str = "") -> Consumer:
@@ -93,13 +96,42 @@ async def take_in(tx: Tx, heard: Sequence[Signal | Posted], *, now: Instant) -> 
     Raises:
         HealthMalformed: it is about a bank that there is not.
     """
-    banks = sorted({each.bank_profile_id for each in heard})
-    served = await tx.all(store.LIST_SERVED, bank_ids=banks)
-    slas = {
+    slas = await _slas(tx, {each.bank_profile_id for each in heard})
+    batches = await _by_key(tx, heard, slas)
+    metrics.TAKEN_IN.inc(len(heard))
+    return await _move(tx, batches, slas, now=now)
+
+
+async def take_in_silence(tx: Tx, banks: Collection[str], *, now: Instant) -> list[Crossing]:
+    """Let the silence of *banks* move what is believed of all that they serve."""
+    slas = await _slas(tx, banks)
+    silence = Silence(now.timestamp())
+    return await _move(tx, {key: [silence] for key in slas}, slas, now=now)
+
+
+async def listen(db: Database, mesh: Mesh) -> None:
+    """Doubt banks whose heartbeats have stopped, each time as half a failure."""
+    now = mesh.clock.now()
+    async with db.transaction("mesh.listen") as tx:
+        silent = await heartbeats.silent(tx, now=now.timestamp())
+        crossings = await take_in_silence(tx, silent, now=now) if silent else []
+        if crossings:
+            await tell_crossings(tx, mesh, crossings)
+            await tell_pages(tx)
+    metrics.SILENT.set(len(silent))
+
+
+async def _slas(tx: Tx, banks: Collection[str]) -> dict[Key, Sla]:
+    served = await tx.all(store.LIST_SERVED, bank_ids=sorted(banks))
+    return {
         (row.bank_profile_id, row.rail, row.currency): _sla(row.p99_ms, row.avg_delay_sec)
         for row in served
     }
-    batches = await _by_key(tx, heard, slas)
+
+
+async def _move(
+    tx: Tx, batches: Mapping[Key, Sequence[Evidence]], slas: Mapping[Key, Sla], *, now: Instant
+) -> list[Crossing]:
     if not batches:
         return []
     before = await _lock(tx, sorted(batches))
@@ -113,7 +145,6 @@ async def take_in(tx: Tx, heard: Sequence[Signal | Posted], *, now: Instant) -> 
         for key, row in before.items()
     }
     await _write(tx, folded)
-    metrics.TAKEN_IN.inc(len(heard))
     return _crossings(before, folded, now)
 
 
@@ -157,7 +188,11 @@ async def _first_told(tx: Tx, told: Sequence[Posted]) -> list[Posted]:
         bank_ids=[bank for bank, _ in slots],
         slots=[slot for _, slot in slots],
     )
-    return [first[row.bank_profile_id, row.slot] for row in taken]
+    heard = [first[row.bank_profile_id, row.slot] for row in taken]
+    await heartbeats.hear(
+        tx, [(each.bank_profile_id, each.report.at) for each in heard if each.is_beat]
+    )
+    return heard
 
 
 async def _blamed(tx: Tx, signals: Sequence[Signal]) -> list[Signal]:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from molam.mesh.runtime import Mesh
-from molam.mesh.signals import intake, messages, monitor, outages, predictions, remote
+from molam.mesh.signals import (
+    intake,
+    intervals,
+    messages,
+    monitor,
+    outages,
+    predictions,
+    remote,
+)
 from molam.platform.db import Database
 from molam.platform.events import Consumer
 from molam.platform.jobs import Cron, JobHandler
@@ -32,12 +40,17 @@ def crons(mesh: Mesh) -> list[Cron]:
     async def refresh(db: Database) -> None:
         await predictions.refresh_all(db, mesh)
 
+    async def listen(db: Database) -> None:
+        await intake.listen(db, mesh)
+
     async def learn_usual(db: Database) -> None:
         await monitor.learn_usual(db, mesh)
 
     return [
         Cron("mesh.publish_health", "* * * * *", publish_health),
         Cron("mesh.tell_outages", "* * * * *", tell_outages),
+        Cron("mesh.listen", "* * * * *", listen),
+        Cron("mesh.judge_intervals", "*/5 * * * *", intervals.judge_ended),
         Cron("mesh.predict", "*/5 * * * *", refresh),
         Cron("mesh.learn_usual", "7,52 * * * *", learn_usual),
         Cron("mesh.purge_signals", "37 * * * *", monitor.purge),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -41,6 +41,10 @@ class HealthReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timestamp: Annotated[Instant, Meta(tz=True)]
     latency_ms: Annotated[float, Meta(ge=0, le=_LATENCY_MAX_MS)] = 0
     volume_last_hour: Annotated[int, Meta(ge=0, le=MINOR_MAX)] = 0
+    kind: Annotated[
+        Literal["report", "heartbeat"],
+        Meta(description="heartbeat: more will follow regularly, and their silence counts"),
+    ] = "report"
 
 
 class _Envelope(msgspec.Struct):
@@ -57,6 +61,7 @@ class Posted:
 
     bank_profile_id: str
     report: Report
+    is_beat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,8 @@ def posted(told: HealthReport, *, now: Instant) -> Posted | None:
         raise HealthMalformed("It is about a time that has not come yet.")
     if told.timestamp < now - AGE_MAX:
         return None
-    return Posted(told.bank_profile_id, Report(1 - told.success_rate, told.timestamp.timestamp()))
+    report = Report(1 - told.success_rate, told.timestamp.timestamp())
+    return Posted(told.bank_profile_id, report, is_beat=told.kind == "heartbeat")
 
 
 def _checked(signal: Signal, now: Instant) -> Signal | None:

@@ -105,8 +105,12 @@ class HealthRow:
     outage_until: datetime | None
     """When the announced outage that is now under way ends, if it says so."""
     is_announced_down: bool
-    heard_p_down: float
-    """What signals alone say."""
+    seen: Belief
+    """What signals alone make us believe; *belief* goes further where other regions doubt."""
+    doubted_by: tuple[str, ...] = ()
+    """Other regions that made us doubt the bank more than what we saw of it."""
+    silent_since: datetime | None = None
+    """Its heartbeats have stopped; None too of a bank that never sent any."""
 
     @property
     def key(self) -> Key:

@@ -22,7 +22,7 @@ from molam.platform.web.wire import CurrencyCode, Identifier, Moment
 NOTE_LENGTH_MAX = 500
 TURNS_MAX = 100
 
-Source = Literal["bank", "operator", "drill"]
+Source = Literal["bank", "operator"]
 Rail = Annotated[str, Meta(pattern=r"^(bank|wallet:[a-z0-9_]{2,32})\Z", max_length=40)]
 
 
@@ -37,10 +37,11 @@ class Announced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ends_at: Moment | None = None
     """Left out: until somebody ends it."""
     note: Annotated[str, Meta(max_length=NOTE_LENGTH_MAX)] = ""
-    source: Source = "operator"
 
 
-async def announce(tx: Tx, mesh: Mesh, asked: Announced, *, by: str) -> OutageRow:
+async def announce(
+    tx: Tx, mesh: Mesh, asked: Announced, *, by: str, source: Source = "operator"
+) -> OutageRow:
     """
     Keep an announced outage, and let it be acted on from its beginning.
 
@@ -71,7 +72,7 @@ async def announce(tx: Tx, mesh: Mesh, asked: Announced, *, by: str) -> OutageRo
         begins_at=asked.begins_at,
         ends_at=asked.ends_at,
         note=asked.note,
-        source=asked.source,
+        source=source,
         created_by=by,
     )
     await tell_turns(tx, mesh)

@@ -9,6 +9,7 @@ from typing import Any
 
 from molam.platform.db import Query
 from molam.platform.db.transaction import Nothing
+from molam.sira.features import Minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,23 @@ class MinuteRow:
     health_score: Decimal | None
     p_down: float | None
 
+    @property
+    def minute(self) -> Minute:
+        """The minute as SIRA looks at it."""
+        return Minute(
+            at=self.checked_at.timestamp(),
+            attempts=self.attempts,
+            failures=self.failures,
+            sla_misses=self.sla_misses,
+            timeouts=self.timeouts,
+            probes=self.probes,
+            probe_failures=self.probe_failures,
+            latency_sum_ms=self.latency_sum_ms,
+            latency_max_ms=self.latency_max_ms,
+            latencies=self.latencies,
+            p_down=self.p_down or 0.0,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class MainRow:
@@ -114,6 +132,27 @@ FIND_AROUND = Query(
     row=AroundRow,
 )
 
+# Of days ago: an hour in its last minute, as its sums.
+LIST_HOURS = Query(
+    """
+    /* predictions.list_hours */
+    select date_trunc('hour', l.checked_at) + interval '59 minutes' as checked_at,
+           sum(l.attempts)::int as attempts, sum(l.failures)::int as failures,
+           sum(l.sla_misses)::int as sla_misses, sum(l.timeouts)::int as timeouts,
+           sum(l.not_its_fault)::int as not_its_fault, sum(l.probes)::int as probes,
+           sum(l.probe_failures)::int as probe_failures, sum(l.latency_sum_ms)::bigint as latency_sum_ms,
+           max(l.latency_max_ms) as latency_max_ms, sum(l.latencies)::int as latencies,
+           null::numeric as success_rate, null::numeric as health_score, max(l.p_down) as p_down
+      from mesh.bank_health_logs as l
+     where l.bank_profile_id = :bank_id and l.rail = :rail and l.currency = :currency
+       and l.checked_at >= date_trunc('hour', :at::timestamptz) - make_interval(hours => :from_hours)
+       and l.checked_at < date_trunc('hour', :at::timestamptz) - make_interval(hours => :until_hours)
+     group by date_trunc('hour', l.checked_at)
+     order by date_trunc('hour', l.checked_at)
+    """,
+    row=MinuteRow,
+)
+
 LIST_MINUTES = Query(
     """
     /* predictions.list_minutes */
@@ -122,7 +161,7 @@ LIST_MINUTES = Query(
            l.health_score, l.p_down
       from mesh.bank_health_logs as l
      where l.bank_profile_id = :bank_id and l.rail = :rail and l.currency = :currency
-       and l.checked_at > :at::timestamptz - make_interval(mins => :minutes)
+       and l.checked_at >= date_trunc('hour', :at::timestamptz) - make_interval(hours => :hours)
        and l.checked_at <= :at
      order by l.checked_at
     """,

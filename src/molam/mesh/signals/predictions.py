@@ -12,19 +12,17 @@ import structlog
 from molam.kernel.clock import Instant
 from molam.kernel.ids import show, uuid7
 from molam.mesh.runtime import Mesh
-from molam.mesh.signals import metrics, prediction_store, queries
+from molam.mesh.signals import history, intervals, metrics, prediction_store, queries
 from molam.mesh.signals.messages import OURS
 from molam.mesh.signals.model import DECLARED_P_DOWN, HealthRow, Key, NoHealthData, Predict
-from molam.mesh.signals.prediction_store import MemberKeyRow, MinuteRow, PredictionRow
+from molam.mesh.signals.prediction_store import MemberKeyRow, PredictionRow
 from molam.platform.db import Database, Tx
 from molam.platform.events import Event, cloud_event, publish
 from molam.platform.jobs import enqueue
 from molam.sira import content as sira_content
-from molam.sira.features import HISTORY_MIN, Minute, Surroundings
-from molam.sira.health import Forecast, RecentCounts
+from molam.sira.health import Forecast, doubted_too
 from molam.sira.health_filter import Belief, observe, p_down
 from molam.sira.health_serving import predict_by
-from molam.sira.health_stays import RECENT_MINUTES, last_minutes
 from molam.sira.signing import AdviceRefused
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "predict",
     "refresh",
     "refresh_all",
-    "surroundings",
     "valid",
 ]
 
@@ -50,7 +47,6 @@ VALID_S = 600
 """Twice as long as a prediction is refreshed."""
 WINDOW_MINUTES = 60
 
-_HOUR_MINUTES = 60
 _KEYS_MAX = 5000
 _PLACES = 6
 _FOUR_PLACES = Decimal("0.0001")
@@ -87,8 +83,11 @@ async def predict(
     now = mesh.clock.now()
     row = await health_row(tx, about)
     serving = mesh.serving()
-    back_minutes = _HOUR_MINUTES if serving.model is None else HISTORY_MIN
-    recent, around = await surroundings(tx, row, now, back_minutes=back_minutes)
+    if serving.model is None:
+        rows = await history.minutes_of(tx, row, now, hours=1)
+    else:
+        rows = [*await history.hours_of(tx, row, now), *await history.minutes_of(tx, row, now)]
+    recent, around = await history.surroundings(tx, row, now, rows=rows)
     forecast = predict_by(
         serving,
         belief_of(row, now),
@@ -97,7 +96,7 @@ async def predict(
         recent=recent,
         around=around,
     )
-    return await keep(tx, mesh, about, forecast)
+    return await keep(tx, mesh, about, doubted_too(forecast, row.doubted_by))
 
 
 async def main_of(
@@ -150,58 +149,11 @@ def belief_of(row: HealthRow, now: Instant) -> Belief:
     return belief
 
 
-async def surroundings(
-    tx: Tx, row: HealthRow, now: Instant, *, back_minutes: int
-) -> tuple[RecentCounts, Surroundings]:
-    """Read what the belief does not say: the last minutes beside what is usual, and the day."""
-    name = {"bank_id": row.bank_profile_id, "rail": row.rail, "currency": row.currency, "at": now}
-    found = await tx.one(prediction_store.FIND_AROUND, **name)
-    assert found is not None, "a belief is about a bank"
-    rows = await tx.all(prediction_store.LIST_MINUTES, **name, minutes=back_minutes)
-    minutes = tuple(_minute(each) for each in rows)
-    last = last_minutes(minutes, now.timestamp())
-    answers = sum(each.latencies for each in last)
-    mean_ms = sum(each.latency_sum_ms for each in last) / answers if answers else None
-    usual = (found.usual_attempts or 0) * RECENT_MINUTES / _HOUR_MINUTES
-    recent = RecentCounts(
-        minutes=minutes,
-        latency_ratio=_ratio(mean_ms, found.usual_mean_ms),
-        volume_ratio=_ratio(sum(each.attempts for each in last), usual),
-        overdue=found.overdue,
-        is_short_of_funds=row.short_of_funds_until is not None and row.short_of_funds_until > now,
-    )
-    return recent, Surroundings(
-        country=found.country,
-        maintenance_now=row.is_announced_down,
-        maintenance_soon=found.is_announced_soon,
-        neighbours_p_down=found.neighbours_p_down,
-    )
-
-
-def _minute(row: MinuteRow) -> Minute:
-    return Minute(
-        at=row.checked_at.timestamp(),
-        attempts=row.attempts,
-        failures=row.failures,
-        sla_misses=row.sla_misses,
-        timeouts=row.timeouts,
-        probes=row.probes,
-        probe_failures=row.probe_failures,
-        latency_sum_ms=row.latency_sum_ms,
-        latency_max_ms=row.latency_max_ms,
-        latencies=row.latencies,
-        p_down=row.p_down or 0.0,
-    )
-
-
-def _ratio(now: float | None, usual: float | None) -> float | None:
-    return now / usual if now is not None and usual else None
-
-
 async def keep(tx: Tx, mesh: Mesh, about: About, forecast: Forecast) -> PredictionRow:
     """Sign *forecast*, keep it and tell whoever listens, when *tx* commits."""
     now = mesh.clock.now()
-    row = _unsigned(about, forecast, now)
+    key = about.bank_profile_id, about.rail, about.currency
+    row = _unsigned(about, await intervals.drawn_out(tx, forecast, key), now)
     signed = sira_content.sign_content(
         "prediction", row.content, key=mesh.signing_key, now=row.valid_from, ttl_s=VALID_S
     )
@@ -243,6 +195,7 @@ def _unsigned(about: About, forecast: Forecast, now: Instant) -> PredictionRow:
             "recent_attempts": forecast.recent_attempts,
             "recent_failures": forecast.recent_failures,
             "stays_with": forecast.stays_with,
+            **({"doubted_by": list(forecast.doubted_by)} if forecast.doubted_by else {}),
         },
         p_down=round(forecast.p_down, _PLACES),
         served_by=forecast.served_by,

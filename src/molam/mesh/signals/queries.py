@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
 
-from molam.mesh.signals import store
+from molam.mesh.signals import opinions, store
 from molam.mesh.signals.model import DECLARED_P_DOWN, HealthRow
+from molam.mesh.signals.opinions import Observation, Opinion
 from molam.platform.db import Tx
-from molam.sira.health_filter import Belief
+from molam.sira.health_filter import Belief, advance, doubted, expected_failure, p_down
 
 ROWS_MAX = 1000
+REGIONS = "regions"
+"""Under this name what other regions say is among what a belief stands on."""
+
+_HORIZON_S = 3600.0
+_OURS = ""
 
 
 async def health_of(
@@ -34,19 +41,19 @@ async def health_of(
 
 
 def row_of(record: store.HealthRecord) -> HealthRow:
-    """Read a row as it is meant: the belief decoded, and the announcement believed."""
+    """Read a row as it is meant: decoded, and with what was announced and said elsewhere."""
     belief = msgspec.convert(record.belief, Belief)
-    p_down, score, low = record.p_down, record.score, record.score_low
+    down, score, low = record.p_down, record.score, record.score_low
     if record.is_announced_down:
-        p_down = max(p_down, DECLARED_P_DOWN)
+        down = max(down, DECLARED_P_DOWN)
         score = min(score, Decimal(100 * (1 - DECLARED_P_DOWN)).quantize(Decimal("0.01")))
         low = min(low, score)
-    return HealthRow(
+    row = HealthRow(
         bank_profile_id=record.bank_profile_id,
         rail=record.rail,
         currency=record.currency,
         belief=belief,
-        p_down=p_down,
+        p_down=down,
         score=score,
         score_low=low,
         score_high=record.score_high,
@@ -65,5 +72,47 @@ def row_of(record: store.HealthRecord) -> HealthRow:
         updated_at=record.updated_at,
         outage_until=record.outage_until,
         is_announced_down=record.is_announced_down,
-        heard_p_down=record.p_down,
+        seen=belief,
+        silent_since=record.silent_since,
     )
+    return _doubted(row, record)
+
+
+def _doubted(row: HealthRow, record: store.HealthRecord) -> HealthRow:
+    """Doubt a bank as far as other regions make us; see Note [Doubt, and never trust]."""
+    found = _opinion(row, record)
+    if found is None:
+        return row
+    now = advance(row.belief, record.read_at.timestamp())
+    belief = doubted(now, found.p_down, REGIONS)
+    score = Decimal(100 * (1 - expected_failure(belief, _HORIZON_S))).quantize(Decimal("0.01"))
+    return replace(
+        row,
+        belief=belief,
+        p_down=found.p_down,
+        score=min(row.score, score),
+        score_low=min(row.score_low, score),
+        doubted_by=found.doubted_by,
+    )
+
+
+def _opinion(row: HealthRow, record: store.HealthRecord) -> Opinion | None:
+    if not record.said_elsewhere or row.last_signal_at is None:
+        return None
+    ours = p_down(advance(row.belief, record.read_at.timestamp()))
+    age_s = (record.read_at - row.last_signal_at).total_seconds()
+    others = [
+        Observation(
+            each["observer"],
+            float(each["p_down"]),
+            float(each["age_s"]),
+            opinions.trust(
+                float(each["squared_error"]),
+                float(each["squared_error_climatology"]),
+                int(each["judged"]),
+            ),
+        )
+        for each in record.said_elsewhere
+    ]
+    announced = DECLARED_P_DOWN if row.is_announced_down else 0.0
+    return opinions.opinion(Observation(_OURS, max(ours, announced), age_s), others)

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import msgspec
 import structlog
 
 from molam.kernel.refusals import Outage
 from molam.mesh.runtime import Mesh
-from molam.mesh.signals import prediction_store, predictions
+from molam.mesh.signals import history, predictions
 from molam.mesh.signals.model import NoHealthData, Predict, PredictionUnavailable
-from molam.mesh.signals.prediction_store import PredictionRow
+from molam.mesh.signals.prediction_store import MinuteRow, PredictionRow
 from molam.mesh.signals.predictions import About
 from molam.platform.db import Database, Tx
 from molam.platform.jobs import Job, JobHandler
 from molam.sira import health_client, health_fallback
-from molam.sira.health import Forecast
+from molam.sira.health import Forecast, doubted_too
 from molam.sira.health_client import RemoteSira
 from molam.sira.health_fallback import Look
-from molam.sira.health_messages import HealthRequest
+from molam.sira.health_messages import Around, HealthRequest
 
 log = structlog.get_logger()
 
-HISTORY_MINUTES = 1440
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What SIRA is told, and what it leaves to us."""
+
+    hours: Sequence[MinuteRow]
+    minutes: Sequence[MinuteRow]
+    around: Around
+    doubted_by: tuple[str, ...]
 
 
 async def predict(db: Database, mesh: Mesh, about: About) -> PredictionRow:
@@ -33,25 +44,35 @@ async def predict(db: Database, mesh: Mesh, about: About) -> PredictionRow:
         PredictionUnavailable: SIRA does not answer, and nothing may take its place.
     """
     async with db.transaction("mesh.read_history", readonly=True) as tx:
-        await predictions.health_row(tx, about)
-        history = await _history(tx, mesh, about)
-    forecast = await _asked(mesh, about, history)
+        known = await _known(tx, mesh, about)
+    forecast = doubted_too(await _asked(mesh, about, known), known.doubted_by)
     async with db.transaction("mesh.keep_prediction") as tx:
         return await predictions.keep(tx, mesh, about, forecast)
 
 
-async def _history(tx: Tx, mesh: Mesh, about: About) -> list[prediction_store.MinuteRow]:
-    return await tx.all(
-        prediction_store.LIST_MINUTES,
-        bank_id=about.bank_profile_id,
-        rail=about.rail,
-        currency=about.currency,
-        at=mesh.clock.now(),
-        minutes=HISTORY_MINUTES,
+async def _known(tx: Tx, mesh: Mesh, about: About) -> _Known:
+    now = mesh.clock.now()
+    row = await predictions.health_row(tx, about)
+    minutes = await history.minutes_of(tx, row, now)
+    recent, around = await history.surroundings(tx, row, now, rows=minutes)
+    return _Known(
+        hours=await history.hours_of(tx, row, now),
+        minutes=minutes,
+        around=Around(
+            country=around.country,
+            maintenance_now=around.maintenance_now,
+            maintenance_soon=around.maintenance_soon,
+            neighbours_p_down=around.neighbours_p_down,
+            # What was announced, or is seen elsewhere, is in no minute of ours.
+            p_down_min=row.p_down if row.is_announced_down or row.doubted_by else 0.0,
+            overdue=recent.overdue,
+            is_short_of_funds=recent.is_short_of_funds,
+        ),
+        doubted_by=row.doubted_by,
     )
 
 
-async def _asked(mesh: Mesh, about: About, history: list[prediction_store.MinuteRow]) -> Forecast:
+async def _asked(mesh: Mesh, about: About, known: _Known) -> Forecast:
     sira = RemoteSira(
         url=mesh.sira_url,
         signing_key=mesh.signing_key,
@@ -64,8 +85,9 @@ async def _asked(mesh: Mesh, about: About, history: list[prediction_store.Minute
         mesh_region_id=about.mesh_region_id,
         rail=about.rail,
         currency=about.currency,
-        historical_data=[_told(row) for row in history],
+        historical_data=[_told(row) for row in (*known.hours, *known.minutes)],
         prediction_window_minutes=about.window_minutes,
+        surroundings=known.around,
     )
     try:
         return (await health_client.ask(sira, asked)).forecast
@@ -76,11 +98,13 @@ async def _asked(mesh: Mesh, about: About, history: list[prediction_store.Minute
                 "Without it there is no prediction, and routes stay as they are."
             ) from outage
         return health_fallback.forecast(
-            [_look(row) for row in history], window_minutes=about.window_minutes
+            [_look(row) for row in known.minutes],
+            window_minutes=about.window_minutes,
+            p_down_min=known.around.p_down_min,
         )
 
 
-def _told(row: prediction_store.MinuteRow) -> dict[str, object]:
+def _told(row: MinuteRow) -> dict[str, object]:
     return {
         "checked_at": row.checked_at.isoformat(),
         **{
@@ -93,7 +117,7 @@ def _told(row: prediction_store.MinuteRow) -> dict[str, object]:
     }
 
 
-def _look(row: prediction_store.MinuteRow) -> Look:
+def _look(row: MinuteRow) -> Look:
     return Look(
         health_score=None if row.health_score is None else float(row.health_score),
         latency_ms=row.latency_sum_ms / row.latencies if row.latencies else None,

@@ -36,6 +36,10 @@ class HealthRecord:
     updated_at: datetime
     outage_until: datetime | None
     is_announced_down: bool
+    silent_since: datetime | None
+    read_at: datetime
+    said_elsewhere: list[dict[str, Any]]
+    """What each other region said last, while it holds, and how right the region has been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,25 @@ LIST_HEALTH = Query(
     select h.bank_profile_id, h.rail, h.currency, h.belief, h.p_down, h.score, h.score_low, h.score_high,
            h.signals, h.last_signal_at, h.last_failure_at, h.probes_ok_in_row, h.short_of_funds_until,
            h.mode, h.left_at, h.better_since, h.penalty, h.penalty_at, h.strikes, h.version, h.updated_at,
-           o.ends_at as outage_until, o.begins_at is not null as is_announced_down
+           o.ends_at as outage_until, o.begins_at is not null as is_announced_down,
+           t.silent_since, now() as read_at,
+           coalesce((
+               select array_agg(jsonb_build_object(
+                          'observer', r.name, 'p_down', f.p_down,
+                          'age_s', extract(epoch from now() - f.issued_at)::float8,
+                          'squared_error', coalesce(p.squared_error, 0),
+                          'squared_error_climatology', coalesce(p.squared_error_climatology, 0),
+                          'judged', coalesce(p.judged, 0)) order by r.name)
+                 from (select distinct on (m.mesh_region_id) m.mesh_region_id, m.p_down, m.issued_at
+                         from mesh.foreign_messages as m
+                        where m.kind = 'prediction' and m.subject = h.bank_profile_id and m.rail = h.rail
+                          and m.currency = h.currency and m.expires_at > now()
+                          and m.issued_at > now() - interval '2 hours'
+                        order by m.mesh_region_id, m.issued_at desc) as f
+                 join mesh.mesh_regions as r on r.id = f.mesh_region_id
+                 left join mesh.peers as p on p.mesh_region_id = f.mesh_region_id), '{}') as said_elsewhere
       from mesh.member_health as h
+      left join mesh.heartbeats as t on t.bank_profile_id = h.bank_profile_id
       left join lateral (
            select d.begins_at, d.ends_at
              from mesh.declared_outages as d

@@ -72,6 +72,9 @@ class Health(msgspec.Struct, frozen=True):
     short_of_funds_until: datetime | None
     is_announced_down: bool
     outage_until: datetime | None
+    doubted_by: list[str]
+    """Other regions that make us doubt it more than what we saw of it."""
+    silent_since: datetime | None
     updated_at: datetime
 
 
@@ -132,6 +135,8 @@ def health(row: HealthRow) -> Health:
         short_of_funds_until=row.short_of_funds_until,
         is_announced_down=row.is_announced_down,
         outage_until=row.outage_until,
+        doubted_by=list(row.doubted_by),
+        silent_since=row.silent_since,
         updated_at=row.updated_at,
     )
 
