@@ -76,6 +76,13 @@ PROPOSAL: dict[str, Any] = {
         }
     ],
     "reason": "Banque du Plateau fails; Banque Teranga is the best that is left.",
+    "sureness": {
+        "raw": "0.9812",
+        "calibrated": "0.9300",
+        "n_eff": 640.0,
+        "table": "c" * 64,
+        "moves": 41,
+    },
     "sira_version": "tier1-1",
     "timestamp": "2026-11-22T08:00:00Z",
 }
@@ -128,6 +135,15 @@ SIMULATION: dict[str, Any] = {
     "worst_case_payouts": 3,
     "worst_case_value": 150_000,
     "inflows": {BETTER: 150_000},
+    "logged": {
+        "attempts": 512,
+        "samples": 140.0,
+        "paid_before": 0.913,
+        "paid_after": 0.985,
+        "low": 0.961,
+        "high": 1.0,
+        "is_enough": False,
+    },
 }
 
 
@@ -142,6 +158,7 @@ async def furnish(db: Database) -> None:
         await _payouts(connection, now)
         await _proposals(connection, now)
         await _what_was_done(connection, now)
+        await _what_came_of_it(connection, now)
 
 
 async def _members(connection: asyncpg.Connection[Any], now: datetime) -> None:
@@ -376,3 +393,29 @@ async def _what_was_done(connection: asyncpg.Connection[Any], now: datetime) -> 
             status,
             done,
         )
+
+
+async def _what_came_of_it(connection: asyncpg.Connection[Any], now: datetime) -> None:
+    """Heartbeats that stopped, intervals that held, and a move that was judged."""
+    await connection.execute(
+        "insert into mesh.heartbeats (bank_profile_id, last_at, gaps, silent_since)"
+        " values ($1, $3, array_fill(60::float8, array[30]), $3), ($2, $4, '{58, 62}', null)"
+        " on conflict (bank_profile_id) do nothing",
+        FAILING,
+        BETTER,
+        now - timedelta(minutes=9),
+        now - timedelta(seconds=40),
+    )
+    await connection.execute(
+        "insert into mesh.interval_states (bank_profile_id, rail, currency, alpha, judged, held,"
+        " judged_upto) values ($1, 'bank', 'XOF', 0.19, 200, 162, $2) on conflict do nothing",
+        BETTER,
+        now,
+    )
+    await connection.execute(
+        "insert into mesh.move_outcomes (proposal_id, applied_at, is_automatic, is_drill, raw,"
+        " confidence, from_seen, from_failed, to_seen, to_failed, outcome)"
+        " values ($1, $2, true, false, 0.9812, 0.93, 60, 41, 180, 1, 'right')",
+        APPLIED_PROPOSAL,
+        now - timedelta(hours=2),
+    )

@@ -142,10 +142,10 @@ async def a_bank_with_money(
                 *(f"ta_{id_}_{code}", id_, code),
             )
             if amount:
-                await ledger.post(tx, [_opening(id_, code, amount)])
+                await ledger.post(tx, [opening(id_, code, amount)])
 
 
-def _opening(bank: str, code: str, amount: int) -> OwnTransfer:
+def opening(bank: str, code: str, amount: int) -> OwnTransfer:
     return OwnTransfer(
         id=uuid4(),
         source=ledger.at_bank(bank),

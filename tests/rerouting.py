@@ -246,9 +246,9 @@ async def image(db: Database) -> list[tuple[Any, ...]]:
     )
 
 
-async def is_open(db: Database, bank: str) -> bool:
+async def is_open(db: Database, bank: str, amount: int = 10_000) -> bool:
     async with db.transaction("tests.is_open") as tx:
-        return await gates.share(tx, bank, "bank", "XOF")
+        return await gates.share(tx, Gate(bank, "bank", "XOF"), amount)
 
 
 async def set_gate(db: Database, bank: str, *, is_open: bool) -> None:

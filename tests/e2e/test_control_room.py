@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 from shop import Open, Product
 from test_page_quality import (
     FIRST_LOAD_BYTES_MAX,
@@ -32,12 +32,38 @@ PAGES = [
     "/reconciliations",
     "/reconciliations?show=all",
     "/drill",
+    "/treasury",
+    "/liquidity",
+    "/members",
+    "/members/new",
+    "/policies",
+    "/switches",
+    "/federation",
     "/proposals/absent",
 ]
 
 
 # Those that look otherwise at a desk than on a phone.
-AT_A_DESK = ["/", f"/banks/{FAILING}?hours=6", f"/proposals/{OPEN_PROPOSAL}", "/reconciliations"]
+AT_A_DESK = [
+    "/",
+    f"/banks/{FAILING}?hours=6",
+    f"/proposals/{OPEN_PROPOSAL}",
+    "/reconciliations",
+    "/treasury",
+]
+
+
+async def cut_off(page: Page) -> list[str]:
+    """List the texts of a page that do not fit where they stand."""
+    found: list[str] = await page.evaluate(
+        """() => [...document.querySelectorAll('#content *')]
+          .filter(e => e.checkVisibility() && !e.childElementCount && e.textContent.trim()
+            && !e.closest('.visually-hidden, svg') && e.clientWidth)
+          .filter(e => getComputedStyle(e).overflowX === 'hidden'
+            && e.scrollWidth > e.clientWidth + 1)
+          .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    return found
 
 
 @pytest.mark.parametrize(
@@ -52,6 +78,7 @@ async def test_every_page_is_accessible_and_fits_its_screen(
         await page.goto(path)
         assert await violations(page) == [], path
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+        assert await cut_off(page) == [], path
         if width > TOUCH_PX_MIN * 10:
             continue
         small = await page.evaluate(
@@ -133,3 +160,24 @@ async def test_the_first_load_weighs_little_and_the_next_page_less(enter: Open) 
 
     assert 20_000 < first <= FIRST_LOAD_BYTES_MAX
     assert 1_000 < following <= NEXT_PAGE_BYTES_MAX
+
+
+async def test_a_text_that_is_cut_off_would_be_noticed(enter: Open) -> None:
+    page = await enter("/drill?live=0", bypass_csp=True)
+    await page.add_style_tag(
+        content=".form-label { width: 1rem; overflow: hidden; white-space: nowrap }"
+    )
+
+    assert await cut_off(page) != []
+
+
+async def test_a_drill_of_no_minutes_is_marked_where_it_was_typed(enter: Open) -> None:
+    page = await enter("/drill", language="fr", width=390)
+    await page.eval_on_selector("form.ask", "form => { form.noValidate = true }")
+    await page.locator("#minutes").fill("0")
+    await page.locator("#payouts").fill("7")
+    await page.locator("form.ask button.btn-danger").click()
+
+    await expect(page.locator("#wrong-field")).to_have_text("Écrivez un nombre entier de 1 à 60.")
+    await expect(page.locator("#minutes")).to_be_focused()
+    await expect(page.locator("#payouts")).to_have_value("7")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import Sequence
 
 import harness
@@ -28,17 +27,6 @@ SEED = 20261116
 TOPIC = harness.TOPIC
 
 pytestmark = pytest.mark.processes
-
-
-@pytest.fixture
-async def brokers():
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(harness.BROKER), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    yield (await process.stdout.readline()).decode().strip()
-    process.kill()
-    await process.wait()
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from room_console import URL
 import builders
 from mesh_room import ACTION_LOG, BETTER, OPEN_PROPOSAL, REGION, furnish
 from molam.entrypoints.wiring_mesh import mesh_app
+from molam.ledger import commands as ledger
+from molam.mesh.federation import exchange
 from molam.mesh.federation.peers import read_peers
 from molam.platform.auth import AAL2
 from molam.platform.db import Database, ProcessRole, open_database
@@ -27,6 +29,7 @@ from molam.platform.web import Operation
 from molam.simulator.issuer_keys import IssuerKeys
 from molam.simulator.mesh_demo import seed_mesh
 from molam.simulator.seed import seed_demo
+from pooling import opening
 
 PEER_KEY = "a-key-that-two-regions-share-0123456789"
 PEERS = Secret(f'{{"region_eu": {{"key": "{PEER_KEY}"}}}}')
@@ -153,6 +156,8 @@ async def furnished(db: Database) -> None:
 async def one_of_everything(site: Site) -> None:
     """Make what the demo leaves out, through the API itself."""
     head = site.headers()
+    async with site.db.transaction("tests.money") as tx:
+        await ledger.post(tx, [opening(bank, "XOF", 10**11) for bank in (BETTER, "bp_123")])
     pool = {
         "id": "pool_own",
         "mesh_region_id": REGION,
@@ -171,6 +176,7 @@ async def one_of_everything(site: Site) -> None:
     assert [each.status_code for each in made] == [201, 201, 201], [each.text for each in made]
     member = await site.client.get("/api/mesh/members?limit=1", headers=head)
     policy = await site.client.get("/api/mesh/policies", headers=head)
+    await exchange.tell_all(site.app.state.db, site.app.state.mesh)
     corridor_id = made[1].json()["corridor"]["id"]
     site.objects = {
         "pools": "pool_own",

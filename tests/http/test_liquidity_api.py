@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,14 +14,16 @@ import pytest
 from callers import bearer, in_process
 
 import builders
+from facts import look
 from molam.entrypoints.wiring_mesh import mesh_app
+from molam.mesh.federation import exchange
 from molam.mesh.liquidity import planning, solver_process
 from molam.mesh.liquidity.problem import Problem, Solution
 from molam.platform.auth.tokens import AAL2
 from molam.platform.db import Database
 from molam.platform.settings import Settings
 from molam.simulator.issuer_keys import IssuerKeys
-from pooling import EAST, NORTH, POOL, SOUTH, TREASURERS, a_treasury
+from pooling import EAST, NORTH, POOL, SOUTH, TREASURERS, a_mesh, a_treasury
 
 Person = dict[str, str]
 
@@ -77,6 +81,24 @@ async def test_a_draw_is_made_once_for_a_key_and_seen_by_all(
         NORTH: 500_000,
         SOUTH: 0,
     }
+
+
+async def test_the_same_key_at_the_same_moment_draws_once(
+    mesh: httpx2.AsyncClient, treasurer: Person, db: Database
+) -> None:
+    keyed = treasurer | {"Idempotency-Key": "draw-at-once"}
+    answers = await asyncio.gather(
+        *(
+            mesh.post(f"/api/mesh/pools/{POOL}/draws", headers=keyed, json=_body(amount))
+            for amount in (500_000, 500_000, 600_000, 700_000)
+        )
+    )
+    refused = {each.json()["code"] for each in answers if each.status_code != 201}
+    assert refused <= {"idempotency-key-reused", "idempotency-in-progress"}
+    made = {each.json()["movement"]["id"] for each in answers if each.status_code == 201}
+    assert len(made) == 1
+    draws = "select count(*) from mesh.pool_movements where kind = 'draw'"
+    assert await look(db, draws) == [(1,)]
 
 
 async def test_what_cannot_be_drawn_is_refused_by_name(
@@ -266,13 +288,16 @@ async def test_a_corridor_is_proposed_and_agreed_to_on_the_federation_page(
 
 
 async def test_strangers_tell_us_nothing_and_read_no_table(
-    mesh: httpx2.AsyncClient, viewer: Person
+    mesh: httpx2.AsyncClient, viewer: Person, ops_db: Database
 ) -> None:
     said = {"mesh_region_id": "region_eu", "kind": "quote", "content": {}, "token": "x.y.z"}
     answer = await mesh.post("/api/mesh/federation/messages", json=said)
-    assert (answer.status_code, answer.json()["code"]) == (403, "peer-unknown")
+    assert (answer.status_code, answer.json()["code"]) == (403, "advice-refused")
     large = await mesh.post("/api/mesh/federation/messages", json=said | {"token": "x" * 40_000})
     assert large.status_code == 413
     assert (await mesh.get("/api/mesh/federation/table")).status_code == 401
+    # Looking signs nothing.
+    assert (await mesh.get("/api/mesh/federation/table", headers=viewer)).status_code == 404
+    await exchange.tell_all(ops_db, replace(a_mesh(ops_db), region="CEDEAO"))
     table = (await mesh.get("/api/mesh/federation/table", headers=viewer)).json()
     assert (table["mesh_region_id"], table["version"]) == ("region_cedeao", 1)

@@ -26,7 +26,11 @@ TREASURER, ADMIN, COMPLIANCE, VIEWER = (
     "lamine.diouf",
 )
 POLICY = "/api/mesh/policies/policy_cedeao"
-FIELDS = {"name": "CEDEAO default", "compliance_checks": "kyc_verified contract_signed"}
+FIELDS = {
+    "name": "CEDEAO default",
+    "priority": "100",
+    "compliance_checks": "kyc_verified contract_signed",
+}
 
 
 @pytest.fixture
@@ -171,6 +175,30 @@ async def test_a_policy_is_written(room: Room):
     assert made.status_code == 201, made.text
     listed = (await room.get("/api/mesh/policies?mesh_region_id=EU", VIEWER)).json()["policies"]
     assert [each["name"] for each in listed] == ["Careful", "EU default"]
+
+
+async def test_a_policy_without_rules_is_none(room: Room):
+    body = {"mesh_region_id": "EU", "name": "Careful"}
+
+    refused = await send(room, "POST", "/api/mesh/policies", body)
+    assert (refused.status_code, refused.json()["code"]) == (400, "missing-rules")
+
+    made = await send(room, "POST", "/api/mesh/policies", {**body, "rules": {}})
+    assert made.status_code in {201, 202}
+
+
+async def test_one_new_policy_is_asked_for_once(room: Room):
+    body = {"mesh_region_id": "EU", "name": "Bold", "priority": 1, "rules": {"mode": "auto"}}
+
+    first = await send(room, "POST", "/api/mesh/policies", body)
+    again = await send(room, "POST", "/api/mesh/policies", {**body, "rules": {"mode": "auto"}})
+    other = await send(room, "POST", "/api/mesh/policies", {**body, "name": "Bolder"})
+    taken = await send(room, "POST", "/api/mesh/policies", {**body, "name": "EU default"})
+
+    assert first.status_code == 202
+    assert (again.status_code, again.json()["code"]) == (409, "action-twin-open")
+    assert other.status_code == 202
+    assert (taken.status_code, taken.json()["code"]) == (409, "mesh-policy-name-taken")
 
 
 async def test_stopping_is_immediate_and_releasing_is_not(room: Room):

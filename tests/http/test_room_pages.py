@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import re
-import secrets
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import ISSUER, in_process
-from room_console import ADMIN, SECOND, TREASURER, URL, VIEWER, Room
+from room_console import ADMIN, SECOND, TREASURER, VIEWER, Room, opened
 
 from mesh_room import (
     ACTION_LOG,
@@ -25,34 +21,8 @@ from mesh_room import (
     REGION,
     furnish,
 )
-from molam.entrypoints.wiring_mesh import mesh_app
-from molam.platform.db import Database, ProcessRole, open_database
-from molam.platform.settings import Secret, Settings
+from molam.platform.db import Database
 from molam.simulator.issuer_keys import IssuerKeys
-from molam.simulator.seed import seed_demo
-
-
-@contextlib.asynccontextmanager
-async def _opened(
-    server: Any, admin: Any, keys: IssuerKeys, url: str, home: Path
-) -> AsyncIterator[tuple[Room, Database]]:
-    """Open the control room over the demo, in a database of its own."""
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await admin.execute(f"create database {name} template {server.template}")
-    settings = Settings(
-        database_url=Secret(server.dsn(name)),
-        molam_home=home,
-        jwt_issuer=ISSUER,
-        jwt_public_key_url=url,
-        molam_db_connections_max=4,
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
-    await seed_demo(db, datetime.now(UTC))
-    app = mesh_app(settings)
-    async with app.router.lifespan_context(app), in_process(app, URL) as client:
-        yield Room(client, keys, app), db
-    await db.close()
-    await admin.execute(f"drop database {name} with (force)")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +30,7 @@ async def empty(
     postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
 ) -> AsyncIterator[Room]:
     """The control room before anything was set up; nobody changes anything."""
-    async with _opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, _):
+    async with opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, _):
         yield room
 
 
@@ -69,7 +39,7 @@ async def seen(
     postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
 ) -> AsyncIterator[Room]:
     """The control room after a bad hour, to be looked at."""
-    async with _opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, db):
+    async with opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, db):
         await furnish(db)
         yield room
 
@@ -79,7 +49,7 @@ async def room(
     postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
 ) -> AsyncIterator[tuple[Room, Database]]:
     """The same, for a test that changes it, with the owner's view of its database."""
-    async with _opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, db):
+    async with opened(postgres, _admin, keys, jwks_url, issuer_home) as (room, db):
         await furnish(db)
         yield room, db
 
@@ -322,7 +292,9 @@ async def test_a_drill_is_begun_and_watched_at_its_page(seen: Room) -> None:
     assert "SIRA holds the bank to be down" in page
     assert twice.status_code == 409
     assert (await seen.get("/drill/dr_absent")).status_code == 404
-    assert (await seen.post("/drill", bank="bp_wave_sn")).status_code == 409
+    assert (
+        await seen.post("/drill", bank="bp_wave_sn", minutes="5", payouts="9")
+    ).status_code == 409
 
 
 async def test_no_drill_is_offered_where_no_bank_is_simulated(
@@ -331,4 +303,72 @@ async def test_no_drill_is_offered_where_no_bank_is_simulated(
     monkeypatch.setattr(seen.app.state, "drills", None, raising=False)
 
     assert "No drill can be run here" in await seen.page("/drill")
-    assert (await seen.post("/drill", bank=FAILING)).status_code == 409
+    assert (await seen.post("/drill", bank=FAILING, minutes="5", payouts="40")).status_code == 409
+
+
+async def test_a_proposal_says_what_its_confidence_and_its_trial_stand_on(seen: Room) -> None:
+    page = await seen.page(f"/proposals/{OPEN_PROPOSAL}")
+
+    assert "Checked against 41 moves that were judged. Signals alone say 98" in page
+    assert "91.3" in page
+    assert re.search(r"it would have been 98\.5\s?% \(96\.1\s?% to 100", page)
+    assert "few payments speak for it" in page
+
+
+async def test_a_bank_shows_whether_it_still_beats_and_whether_predictions_hold(seen: Room) -> None:
+    silent = await seen.page(f"/banks/{FAILING}?rail=bank&currency=XOF")
+    beating = await seen.page(f"/banks/{BETTER}?rail=bank&currency=XOF")
+
+    assert "none since" in silent
+    assert "Last heartbeat" not in silent
+    assert "usually every 60 s" in beating
+    assert re.search(r"81\s?% of the last 200; 80\s?% are meant", beating)
+    never = await seen.page("/banks/bp_tresor?rail=bank&currency=XOF")
+    assert "eartbeat" not in never
+
+
+async def test_policies_show_how_often_moves_were_right(seen: Room, empty: Room) -> None:
+    page = await seen.page("/policies", lang="fr")
+
+    assert "Les changements étaient-ils justes" in page
+    assert re.search(r"1 sur 1 étaient justes \(100", page)
+    assert "Annoncé et advenu" in page
+    assert "none could be judged yet" in await empty.page("/policies")
+
+
+async def test_pages_say_what_practice_showed_and_which_amounts_a_bank_keeps(
+    room: tuple[Room, Database],
+) -> None:
+    site, db = room
+    statements = (
+        (
+            "insert into mesh.practice_runs (proposal_id, mesh_region_id, action_id, currency, rail,"
+            " from_bank_id, to_bank_id, share, promise_s, ends_at, ended_at, end_reason, outcome,"
+            " payouts, value, paid, fees, usual_fees, seconds, usual_seconds, judged_at)"
+            f" values ('{APPLIED_PROPOSAL}', '{REGION}', '{ACTION_LOG}', 'XOF', 'bank', '{FAILING}',"
+            f" '{BETTER}', 5, 86400, now(), now(), 'time', 'works', 3, 75000, 3, 900, 600, 95, 120, now())"
+        ),
+        (
+            "insert into payments.bank_gates (bank_profile_id, rail, currency, is_open, closed_for)"
+            f" values ('{BETTER}', 'bank', 'XOF', false, '{{[100,5001)}}')"
+        ),
+        (
+            'update mesh.mesh_members set capabilities = capabilities || \'{"max_amount_per_txn": "x"}\''
+            f" where bank_profile_id = '{BETTER}'"
+        ),
+    )
+    async with db.transaction("tests.practice") as tx:
+        for statement in statements:
+            await tx.connection.execute(statement)
+
+    bank = await site.page(f"/banks/{BETTER}?rail=bank&currency=XOF")
+    assert "What did practice runs show?" in bank
+    assert re.search(r"3 payouts, .{0,5}75,000.*3 paid, 0 failed, 0 given back", bank, re.DOTALL)
+    assert re.search(
+        r"closed: .{0,5}100.* \u2013 .*5,000.*it keeps what no other bank carries", bank
+    )
+    policies = await site.page("/policies/policy_cedeao")
+    assert "It works" in policies
+    members = await site.page(f"/members?region={REGION}")
+    assert "is not written down properly" in members
+    assert re.search(r"left by the mesh: .{0,5}100", await site.page("/switches"))

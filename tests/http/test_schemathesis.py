@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import schemathesis
-import uvicorn
-from callers import bearer
+from callers import bearer, served
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from mesh_site import PEERS, furnished
@@ -47,26 +41,6 @@ CHECKS = (
 NEVER_ENDING = frozenset({"/api/merchant/stream"})
 # These work for seconds whatever they are asked; test_hostile_mesh.py asks them wrongly.
 SLOW = frozenset({"/api/mesh/liquidity/forecasts/generate", "/api/mesh/liquidity/plans"})
-
-
-@contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """Serve the app on a thread of its own, with a loop of its own."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, lifespan="on", log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        deadline = time.monotonic() + 10
-        while not server.started and time.monotonic() < deadline:
-            threading.Event().wait(0.02)
-        assert server.started
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
 
 
 @pytest.fixture

@@ -289,6 +289,8 @@ async def test_answer_that_is_none_is_an_outage(between: Between, settings: Sett
         {"interval": {"p10": 90, "p50": 50, "p90": 10}},
         {"reason": "x" * 2000},
         {"confidence": "high"},
+        {"predicted_score": "NaN"},
+        {"interval": {"p10": 1, "p50": "NaN", "p90": 90}},
         {"signature": None},
     ]
     for changed in wrong:

@@ -99,6 +99,24 @@ async def test_a_payout_waits_while_its_banks_gate_is_closed(db: Database, payou
     assert sent.bank_profile_id == pay.BANK
 
 
+async def test_a_gate_that_is_closed_for_some_amounts_lets_the_others_through(
+    db: Database, payout: str
+):
+    """The payout is of 500,000."""
+    async with db.transaction("tests.close") as tx:
+        await gates.close(tx, GATE, cause="tests", amounts=[(0, 499_999), (500_001, None)])
+        closed = await gates.close(tx, GATE, cause="tests", amounts=[(500_000, 500_000)])
+    assert closed == [(500_000, 500_000)]
+    with pytest.raises(NotNow):
+        await pay.claim(db, payout)
+
+    async with db.transaction("tests.open") as tx:
+        await gates.open_(tx, GATE, cause="tests", amounts=[(500_000, 500_000)])
+    sent = await pay.claim(db, payout)
+    assert sent is not None
+    assert sent.bank_profile_id == pay.BANK
+
+
 async def test_new_payouts_take_the_next_bank_whose_gate_is_open(db: Database, payout: str):
     await _close(db)
     await pay.an_entry(db, 700)
@@ -171,7 +189,7 @@ async def test_whoever_closes_waits_for_who_hands_over_and_overtakes_who_comes_l
 
     async def hand_over() -> None:
         async with db.transaction("tests.first") as tx:
-            assert await gates.share(tx, GATE.bank_profile_id, GATE.rail, GATE.currency)
+            assert await gates.share(tx, GATE, 700)
             held.set()
             await may_end.wait()
             order.append("handed over")
@@ -183,7 +201,7 @@ async def test_whoever_closes_waits_for_who_hands_over_and_overtakes_who_comes_l
 
     async def come_later() -> None:
         async with db.transaction("tests.later") as tx:
-            is_open = await gates.share(tx, GATE.bank_profile_id, GATE.rail, GATE.currency)
+            is_open = await gates.share(tx, GATE, 700)
             order.append("open" if is_open else "turned away")
 
     first = asyncio.create_task(hand_over())
@@ -248,7 +266,7 @@ async def test_without_the_gate_a_payout_goes_out_through_a_bank_that_was_left(
 ):
     _Between(monkeypatch, lambda: _close(db))
     whole: Query[Any] = gate_store.SHARE_GATE
-    sql: Any = "/* banks.share_gate */ select true as is_open where :bank_profile_id::text is not null and :rail::text is not null and :currency::text is not null"
+    sql: Any = "/* banks.share_gate */ select true as is_open where :bank_profile_id::text is not null and :rail::text is not null and :currency::text is not null and :amount::bigint is not null"
     monkeypatch.setattr(gate_store, "SHARE_GATE", Query(sql, row=whole.row, locks=whole.locks))
 
     assert await _settled_down(db, payout) == pay.BANK

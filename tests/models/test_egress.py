@@ -88,6 +88,7 @@ async def test_the_control_in_development_a_private_address_is_reached():
     assert (answer.status, answer.body) == (200, b"ok")
     (posted,) = sink.posts
     assert (posted.path, posted.body, posted.headers["x-one"]) == ("/a?b=c", b"hello", "1")
+    assert posted.headers["accept-encoding"] == "identity", "what is packed is not unpacked"
     assert posted.headers["host"] == f"127.0.0.1:{sink.port}"
 
 

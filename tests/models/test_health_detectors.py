@@ -87,6 +87,26 @@ def test_only_the_last_thousand_gaps_count_and_beats_out_of_order_do_not():
     assert beat(state, 1.0) == state
 
 
+def test_a_night_of_silence_does_not_teach_to_expect_nights():
+    state = beating([60.0] * 100)
+    assert state.last is not None
+    back = beat(state, state.last + 8 * 3600)
+    assert back.last is not None
+
+    assert back.gaps[-1] == 180
+    assert is_silent(back, back.last + 400)
+    # With the night among the gaps, half an hour would pass unnoticed.
+    naive = Heartbeats(back.last, (*state.gaps, 8 * 3600.0))
+    assert not is_silent(naive, back.last + 1800)
+
+
+def test_who_slows_down_for_good_is_believed_after_a_while():
+    state = beating([60.0] * 20 + [600.0] * 200)
+    assert state.last is not None
+
+    assert not is_silent(state, state.last + 620)
+
+
 def test_calibration_learns_how_often_a_confidence_was_right():
     drawn = random.Random(3)
     said = [drawn.random() for _ in range(4000)]
@@ -108,6 +128,44 @@ def test_calibrated_confidence_never_falls_when_what_is_said_rises(outcomes):
     assert found == sorted(found)
     right = sum(was for _, was in outcomes)
     assert learned.positives == right
+
+
+def test_a_few_lucky_moves_are_no_certainty():
+    learned = calibration.fit([(0.9, True)] * 3)
+    assert learned is not None
+    assert learned.probability(0.9) == pytest.approx(4 / 5)
+
+    # After many that were mostly right, three more say nothing better than the many.
+    learned = calibration.fit([(0.8, at % 10 > 0) for at in range(100)] + [(0.9, True)] * 3)
+    assert learned is not None
+    assert learned.probability(0.9) == pytest.approx(94 / 105)
+
+
+def test_without_shrinking_luck_would_be_certainty(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calibration, "_shrunk", calibration._share)
+    learned = calibration.fit([(0.9, True)] * 3)
+    assert learned is not None
+    assert learned.probability(0.9) > 0.999
+
+
+def test_what_was_never_tried_is_made_no_surer_than_it_says():
+    learned = calibration.fit([(0.9, True)] * 100)
+    assert learned is not None
+
+    assert calibration.calibrated(learned, 0.9) == pytest.approx(101 / 102)
+    assert calibration.calibrated(learned, 0.3) == 0.3
+    assert learned.probability(0.3) > 0.98
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
+def test_calibrated_confidence_stays_inside_and_in_order(outcomes):
+    learned = calibration.fit(outcomes)
+    assert learned is not None
+    found = [calibration.calibrated(learned, step / 40) for step in range(41)]
+
+    assert found == sorted(found)
+    assert found[0] >= 0
+    assert found[-1] < 1
 
 
 def test_intervals_that_miss_too_often_widen_until_they_hold():

@@ -159,3 +159,48 @@ def test_feasts_are_those_of_the_country():
     assert not feasts.is_ramadan("SN", korite)
     assert not feasts.is_ramadan("CV", date(2026, 3, 1))
     assert feasts.distance("ZZ", korite) == feasts.NEAR_DAYS
+
+
+def test_a_week_of_which_days_ago_are_added_up_by_the_hour_looks_the_same():
+    chance = Random(20261122)
+    end = 1_795_000_000 // 3600 * 3600 + 1380
+    begin = end - 7 * 86400
+    minutes = [
+        Minute(
+            at=float(at),
+            attempts=chance.randint(0, 6),
+            probes=1,
+            probe_failures=int(chance.random() < 0.01),
+            latency_sum_ms=chance.randint(100, 2000),
+            latency_max_ms=2000,
+            latencies=1,
+        )
+        for at in range(begin, end, 60)
+    ]
+    folded = _by_hours(minutes, until=end // 3600 * 3600 - 24 * 3600)
+    assert len(folded) < 2000
+
+    by_minutes = dict(zip(NAMES, from_minutes(minutes, Surroundings()), strict=True))
+    by_hours = dict(zip(NAMES, from_minutes(folded, Surroundings()), strict=True))
+    assert by_hours == pytest.approx(by_minutes, rel=0.01, abs=1e-6)
+
+
+def _by_hours(minutes: list[Minute], *, until: int) -> list[Minute]:
+    hours: dict[int, list[Minute]] = {}
+    for each in minutes:
+        if each.at < until:
+            hours.setdefault(int(each.at) // 3600, []).append(each)
+    sums = ("attempts", "failures", "sla_misses", "timeouts", "probes", "probe_failures")
+    added = [
+        Minute(
+            at=float(hour * 3600 + 59 * 60),
+            latency_max_ms=max(each.latency_max_ms for each in those),
+            p_down=max(each.p_down for each in those),
+            **{
+                name: sum(getattr(each, name) for each in those)
+                for name in (*sums, "latency_sum_ms", "latencies")
+            },
+        )
+        for hour, those in hours.items()
+    ]
+    return [*added, *(each for each in minutes if each.at >= until)]

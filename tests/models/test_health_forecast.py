@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molam.sira import health_fallback, health_filter, health_sentences
+from molam.sira import (
+    health,
+    health_calibration,
+    health_fallback,
+    health_filter,
+    health_sentences,
+)
 from molam.sira.features import Minute
 from molam.sira.health import (
     SEEN_MIN,
@@ -21,6 +27,8 @@ from molam.sira.health import (
     forecast,
     predict,
     sentence,
+    sureness_of_move,
+    widened,
 )
 from molam.sira.health_content import Subject, content_of, forecast_of, subject_of
 from molam.sira.health_fallback import Look
@@ -218,6 +226,47 @@ def test_move_from_a_dead_bank_to_a_good_one_is_sure_and_back_is_not():
     assert confidence_of_move(good, dead) < 0.01
     assert confidence_of_move(good, good) < 0.5
     assert confidence_of_move(dead, fresh()) == UNSURE_MAX
+
+
+def test_no_table_lifts_confidence_above_a_doubt_while_little_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    good = observe_many(fresh(), failures=0, oks=1000, at=NOW)
+    dead = observe_many(fresh(), failures=12, oks=0, at=NOW)
+    table = health_calibration.fit([(place / 1000, True) for place in range(1001)])
+
+    found = sureness_of_move(dead, good, table=table)
+
+    assert found.n_eff < 30
+    assert found.confidence == UNSURE_MAX
+    assert found.raw > 0.99
+    monkeypatch.setattr(health, "SEEN_MIN", 0)
+    assert sureness_of_move(dead, good, table=table).confidence > 0.99
+
+
+def test_a_table_says_how_often_such_a_move_was_right():
+    good = observe_many(fresh(), failures=0, oks=1000, at=NOW)
+    dead = observe_many(good, failures=12, oks=0, at=NOW)
+    table = health_calibration.fit([(0.9, at % 2 > 0) for at in range(100)])
+
+    found = sureness_of_move(dead, good, table=table)
+
+    assert found.raw > 0.99
+    assert found.confidence == pytest.approx(0.5)
+    # Nothing like a move to the bank that is down was ever tried: what is said stands.
+    back = sureness_of_move(good, dead, table=table)
+    assert back.confidence == pytest.approx(back.raw, abs=1e-6)
+
+
+def test_widened_interval_holds_the_narrower_one_and_stays_within_bounds():
+    made = told([0, 1, 0, 0, 2])
+    wide, whole, none = (widened(made, by) for by in (1.5, 1000.0, 0.0))
+
+    assert wide.p10 < made.p10 <= made.p90 <= wide.p90
+    assert (whole.p10, whole.p90) == (0, 100)
+    assert none.p10 <= min(made.p50, made.predicted_score)
+    assert none.p90 >= max(made.p50, made.predicted_score)
+    assert widened(made, 1.0) == made
 
 
 def test_confidence_of_a_move_is_the_share_of_draws_in_which_it_is_right():

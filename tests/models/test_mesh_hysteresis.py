@@ -211,6 +211,23 @@ def test_every_decision_has_its_reason(seen: World, word: str, reason: str) -> N
     assert (found.word, found.reason) == (word, reason)
 
 
+def _ill_together(*domains: set[str]) -> World:
+    """Banks of *domains* fall ill at once, among many that are well."""
+    ill = [
+        replace(DOWN, id=f"ill{at}", degraded_since=AT, domains=frozenset(names))
+        for at, names in enumerate(domains)
+    ]
+    return world(*ill, *(bank(f"well{at}") for at in range(9)))
+
+
+def test_three_banks_that_share_nothing_and_fall_ill_at_once_freeze_the_routes() -> None:
+    assert judge(_ill_together({"core:a"}, {"core:b"}, {"core:c"})).reason == "common_mode"
+    # One host takes two of them along, or one country's switch all three.
+    assert judge(_ill_together({"core:a"}, {"core:a"}, {"core:c"})).word == "move"
+    shared = judge(_ill_together({"core:a", "switch:sn"}, {"core:b", "switch:sn"}, {"switch:sn"}))
+    assert shared.word == "move"
+
+
 def test_a_bank_that_is_surely_down_is_left_whole_and_a_likely_one_in_steps() -> None:
     assert judge(world(DOWN, WELL)).share == 100
     assert judge(world(LIKELY, WELL)).share == 5

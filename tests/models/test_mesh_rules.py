@@ -30,6 +30,8 @@ _VALUES: dict[str, list[Any]] = {
     "flap_reuse": [500, 750],
     "gradual_steps": [(100,), (5, 100), (5, 25, 50, 100), (10, 20, 100), (1, 2, 3, 4, 100)],
     "enforcing_pct": [0, 50, 100],
+    "practice": [True, False],
+    "practice_hour": [0, 3, 23],
     "return_hold_factor_max": [1, 8],
 }
 
@@ -83,6 +85,8 @@ def test_rules_are_read_as_they_were_written(some: Rules):
         ({"gradual_steps": [6, 25, 50, 100]}, "gradual_steps"),
         ({"compliance_checks": ["kyc_verified"]}, "compliance_checks"),
         ({"direct_p_down": "0.98"}, "direct_p_down"),
+        ({"practice": True}, "practice"),
+        ({"practice_every_days": 6}, "practice_every_days"),
     ],
 )
 def test_what_lets_the_controller_do_more_loosens(change: dict[str, Any], name: str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 from hypothesis import given
@@ -10,15 +9,9 @@ from hypothesis import strategies as st
 
 from molam.mesh.routing.bands import Contest, bands_of
 from molam.mesh.routing.scoring import Candidate, Tariff
-from molam.mesh.routing.sequence import CoFailures, Sequencer, common_mode, kinship
+from molam.mesh.routing.sequence import CoFailures, Sequencer, kinship, unrelated
 
 HOST, SWITCH = "core:host-a", "switch:gim"
-
-
-@dataclass(frozen=True)
-class Believed:
-    bank_profile_id: str
-    p_down: float
 
 
 def a_bank(id_: str, *domains: str, fee: int = 0, failure: str = "0.01") -> Candidate:
@@ -94,26 +87,9 @@ def test_kinship_stays_a_probability(alone: int, together: int):
     assert 0 <= kinship([], [], seen) <= kinship([HOST], [HOST], seen) <= 1
 
 
-def test_more_than_half_failing_at_once_is_nobodys_fault():
-    rows = [Believed("a", 0.9), Believed("b", 0.7), Believed("c", 0.01)]
+def test_banks_that_are_linked_through_others_are_one_group():
+    chain = [frozenset({"a", "b"}), frozenset({"c", "d"}), frozenset({"b", "c"})]
 
-    assert common_mode(rows, {})
-    assert not common_mode([*rows[1:], Believed("d", 0.0), Believed("e", 0.0)], {})
-
-
-def test_three_domains_failing_at_once_are_nobodys_fault():
-    rows = [Believed(f"b{at}", 0.9 if at < 3 else 0.0) for at in range(8)]
-
-    assert common_mode(rows, {})
-    assert not common_mode(rows, {"b0": [HOST], "b1": [HOST], "b2": ["telecom:sn"]})
-
-
-def test_banks_that_began_to_fail_long_ago_are_no_common_cause():
-    rows = [Believed("a", 0.9), Believed("b", 0.9), Believed("c", 0.0)]
-
-    assert common_mode(rows, {}, since={"a": 900.0, "b": 990.0}, now=1000.0)
-    assert not common_mode(rows, {}, since={"a": 100.0, "b": 990.0}, now=1000.0)
-
-
-def test_one_failing_bank_is_its_own_affair():
-    assert not common_mode([Believed("a", 0.99)], {})
+    assert unrelated(chain) == 1
+    assert unrelated([*chain, frozenset({"e"})]) == 2
+    assert unrelated([]) == 0

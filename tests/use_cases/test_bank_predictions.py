@@ -32,6 +32,7 @@ from molam.platform.db import Database
 from molam.platform.settings import Secret
 from molam.sira import content as sira_content
 from molam.sira import health_client
+from molam.sira.health import RecentCounts
 
 ABOUT = About(BANK, "region_cedeao", "bank", "XOF")
 
@@ -273,7 +274,7 @@ async def test_what_a_remote_sira_says_is_kept_under_our_signature(
             row.belief,
             window_minutes=60,
             at=time.time(),
-            recent=predictions.RecentCounts(),
+            recent=RecentCounts(),
         )
         return health_client.Heard(forecast, {}, "token", "jti", real.valid_until)
 

@@ -11,6 +11,8 @@ from bank_desk import BankDesk, a_bank_desk
 from bank_health import noted
 from molam.mesh.signals import probes
 from molam.payments.banks.model import BankAccount
+from molam.platform.jobs import Job
+from molam.sira import health_filter
 
 BANKS = ("bp_http", "bp_wave", "bp_orange")
 
@@ -182,3 +184,97 @@ async def test_bank_that_fails_all_requests_pays_once_when_it_is_back(desk: Bank
         await desk.until_paid(bank)
 
         assert desk.booked(bank, bank) == 1
+
+
+async def believe(
+    desk: BankDesk, bank: str, p_down: float, *, answered: int = 0, mode: str = "serving"
+) -> None:
+    await desk.rows(
+        "insert into mesh.member_health (bank_profile_id, rail, currency, belief, p_down, score,"
+        " score_low, score_high, probes_ok_in_row, mode, left_at)"
+        " values ($1, 'bank', 'XOF', '{}', $2, 50, 40, 60, $3, $4,"
+        " case when $4 = 'left' then now() end)",
+        *(bank, p_down, answered, mode),
+    )
+
+
+async def waiting_probes(desk: BankDesk) -> list[tuple[str, int]]:
+    rows = await desk.rows(
+        "select convert_from(payload, 'UTF8')::json ->> 'bank_profile_id',"
+        " round(extract(epoch from execute_after - now()))::int from jobs.pgqueuer"
+        " where entrypoint = 'mesh.probe_again' order by execute_after"
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def test_bank_in_trouble_is_asked_every_ten_seconds_and_others_are_not(desk: BankDesk):
+    await join(desk, "bp_http", "bp_wave")
+    await believe(desk, "bp_http", 0.9)
+    await believe(desk, "bp_wave", 0.1)
+
+    for _ in range(2):
+        await probes.enqueue_again(desk.db)
+
+    found = await waiting_probes(desk)
+    assert [bank for bank, _ in found] == ["bp_http"] * 5
+    assert all(abs(seconds - 10 * turn) <= 4 for turn, (_, seconds) in enumerate(found, 1)), (
+        "each ten seconds, with some spread"
+    )
+
+
+async def asked_faster(desk: BankDesk, **how: Any) -> bool:
+    await join(desk, "bp_http")
+    await believe(desk, "bp_http", 0.9, **how)
+    return bool(await probes.enqueue_again(desk.db))
+
+
+async def test_answered_probes_do_not_drown_what_payments_say(desk: BankDesk):
+    assert not await asked_faster(desk, answered=5)
+
+
+async def test_answered_probes_drown_it_where_nobody_counts_them(
+    desk: BankDesk, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(probes, "_ANSWERED_MAX", 10**6)
+
+    assert await asked_faster(desk, answered=5)
+
+
+async def test_bank_that_was_left_is_asked_faster_until_it_is_believed_well(desk: BankDesk):
+    assert await asked_faster(desk, answered=7, mode="left")
+
+
+async def test_probe_that_comes_when_the_bank_is_well_asks_nothing(desk: BankDesk):
+    await join(desk, "bp_http")
+    await believe(desk, "bp_http", 0.9)
+    (again,) = probes.handlers(desk.teller)
+    job = Job(7, again.name, b'{"bank_profile_id": "bp_http"}', 1, desk.db)
+
+    await again.run(job)
+    asked = len(await noted(desk.db))
+    await desk.rows("update mesh.member_health set p_down = 0.1")
+    await again.run(job)
+
+    assert asked > 0
+    assert len(await noted(desk.db)) == asked
+
+
+def test_return_is_seen_minutes_sooner():
+    """Until a bank that was dead, or half dead, is believed to be well: six times sooner."""
+    for pattern in ([1], [1, 1, 0]):
+        assert _seconds_until_well(pattern, every_s=10) <= 90
+        assert _seconds_until_well(pattern, every_s=60) >= 180
+
+
+def _seconds_until_well(pattern: list[int], *, every_s: int) -> int:
+    belief = health_filter.fresh(0.005)
+    belief = health_filter.observe_many(belief, failures=0, oks=2000, at=0)
+    at = 7200
+    for fails in pattern * 12:
+        at += 10
+        belief = health_filter.observe_many(belief, failures=fails, oks=1 - fails, at=at)
+    began = at
+    while health_filter.p_down(belief) > 0.2:
+        at += every_s
+        belief = health_filter.observe_many(belief, failures=0, oks=1, at=at)
+    return at - began

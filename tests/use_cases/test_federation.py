@@ -11,14 +11,20 @@ import msgspec
 import pytest
 
 from molam.kernel.clock import Clock, ManualClock, SystemClock
-from molam.mesh.federation import commands, exchange, jobs, model, store
+from molam.mesh.federation import commands, corridors, exchange, jobs, model, store
 from molam.mesh.federation.commands import Message, signed_message
 from molam.mesh.federation.peers import Peer, Peers, read_peers
 from molam.mesh.runtime import Mesh
+from molam.mesh.signals import predictions
+from molam.mesh.signals import queries as signals
+from molam.mesh.signals.model import HealthRow
 from molam.platform.db import Database
 from molam.platform.settings import Secret, SettingsRefused
+from molam.sira import health_filter as filter_
+from molam.sira.health_sentences import explain_stored
 from molam.sira.signing import AdviceRefused
 from pooling import a_bank_with_money, a_mesh
+from route_world import believed
 
 EU, US, GLOBAL, OURS = "region_eu", "region_us", "region_global", "region_cedeao"
 BANK = "bp_north"
@@ -26,6 +32,7 @@ PEERS = Peers(
     {each: Peer(each, Secret(f"{each}-key-".ljust(40, "k"))) for each in (EU, US, GLOBAL)},
     allow_private=True,
 )
+NOBODY = Peers()
 CLOCK = SystemClock()
 
 
@@ -85,21 +92,108 @@ async def test_what_was_forged_altered_or_is_old_is_refused(ops_db: Database) ->
     for message in refused:
         with pytest.raises((AdviceRefused, model.MessageRefused)):
             await _take(ops_db, message)
-    with pytest.raises(model.PeerUnknown):
-        await _take(ops_db, msgspec.structs.replace(good, mesh_region_id=OURS))
+    stranger = msgspec.structs.replace(good, mesh_region_id="region_nobody")
+    with pytest.raises(AdviceRefused) as unknown:
+        await _take(ops_db, stranger)
+    with pytest.raises(AdviceRefused) as wrong:
+        await _take(ops_db, msgspec.structs.replace(good, token=good.token[:-4] + "AAAA"))
+    # Who asks does not learn with whom we share a key.
+    assert str(unknown.value) == str(wrong.value)
     assert await ops_db.read(store.LIST_MESSAGES, region=None, limit=10) == []
 
 
-async def test_three_regions_make_an_opinion_and_two_do_not(ops_db: Database) -> None:
-    for region, p_down in ((EU, 0.9), (US, 0.8)):
-        await _take(ops_db, a_message(region, p_down=p_down))
-    asked = {"bank_profile_id": BANK, "rail": "bank", "currency": "XOF"}
-    async with ops_db.transaction("tests.opinion") as tx:
-        assert await commands.opinion(tx, **asked) is None
-    await _take(ops_db, a_message(GLOBAL, p_down=0.05))
-    async with ops_db.transaction("tests.opinion") as tx:
-        found = await commands.opinion(tx, **asked)
-    assert found == pytest.approx(0.8, abs=0.01)
+async def _health(db: Database) -> HealthRow:
+    async with db.transaction("tests.health") as tx:
+        [row] = await signals.health_of(tx, currency="XOF", rail="bank", bank_ids=[BANK])
+    return row
+
+
+async def a_bank_we_see(db: Database, *, failures: int = 0) -> None:
+    """A bank of which we have seen five hours, the last tries failing."""
+    await a_bank_with_money(db, BANK)
+    await believed(db, BANK, failures=failures)
+    async with db.transaction("tests.seen") as tx:
+        await tx.connection.execute("update mesh.member_health set last_signal_at = now()")
+
+
+async def trusted(db: Database, *regions: str) -> None:
+    async with db.transaction("tests.trusted") as tx:
+        for region in regions:
+            await tx.connection.execute(
+                "insert into mesh.peers (mesh_region_id, squared_error, squared_error_climatology,"
+                " judged) values ($1, 0.1, 10, 5000) on conflict (mesh_region_id) do update"
+                " set squared_error = 0.1, squared_error_climatology = 10, judged = 5000",
+                region,
+            )
+
+
+async def test_regions_that_were_right_make_us_doubt_a_bank(ops_db: Database, db: Database) -> None:
+    await a_bank_we_see(db)
+    await trusted(db, EU, US)
+    await _take(ops_db, a_message(EU, p_down=0.9))
+    assert (await _health(ops_db)).doubted_by == ()  # One and we are two.
+    await _take(ops_db, a_message(US, p_down=0.85))
+    row = await _health(ops_db)
+    assert row.doubted_by == ("EU", "US")
+    assert row.p_down == pytest.approx(0.85, abs=0.01)
+    assert filter_.p_down(row.belief) == pytest.approx(row.p_down)
+    assert filter_.p_down(row.seen) < 0.05
+    async with db.transaction("tests.jobs") as tx:
+        asked = await tx.connection.fetchval(
+            "select count(*) from jobs.pgqueuer where entrypoint = 'mesh.decide'"
+        )
+    assert asked == 1
+
+
+async def test_regions_that_were_never_right_do_not(ops_db: Database, db: Database) -> None:
+    await a_bank_we_see(db)
+    for region in (EU, US):
+        await _take(ops_db, a_message(region, p_down=0.9))
+    assert (await _health(ops_db)).doubted_by == ()
+
+
+async def test_nobody_makes_us_trust_a_bank_that_we_see_down(
+    ops_db: Database, db: Database
+) -> None:
+    await a_bank_we_see(db, failures=6)
+    before = await _health(ops_db)
+    assert before.p_down > 0.9
+    await trusted(db, EU, US, GLOBAL)
+    for region in (EU, US, GLOBAL):
+        await _take(ops_db, a_message(region, p_down=0.001))
+    after = await _health(ops_db)
+    assert (after.p_down, after.belief) == (before.p_down, before.belief)
+
+
+async def test_a_prediction_says_which_regions_moved_it_and_peers_hear_only_what_we_saw(
+    ops_db: Database, db: Database
+) -> None:
+    await a_bank_we_see(db)
+    await trusted(db, EU, US)
+    for region in (EU, US):
+        await _take(ops_db, a_message(region, p_down=0.9))
+    mesh: Mesh = replace(a_mesh(ops_db), region="CEDEAO")
+    async with db.transaction("tests.member") as tx:
+        await tx.connection.execute(
+            "insert into mesh.mesh_members (id, mesh_region_id, bank_profile_id, status,"
+            " capabilities, kyc_verified, contract_signed, compliance_status)"
+            " values ('mm', $1, $2, 'active', '{}', true, true, 'approved')"
+            " on conflict do nothing",
+            *(OURS, BANK),
+        )
+    async with ops_db.transaction("tests.predict") as tx:
+        made = await predictions.predict(
+            tx, mesh, bank_profile_id=BANK, mesh_region_id=None, rail="bank", currency="XOF"
+        )
+        told = await exchange.seen_here(tx, mesh, OURS)
+    assert "other regions see it down as well: EU, US" in made.prediction_reason
+    assert made.content["explanation"]["doubted_by"] == ["EU", "US"]  # type: ignore[index]
+    assert made.p_down == pytest.approx(0.9, abs=0.01)
+    french = explain_stored(made.content, "fr")
+    assert french is not None
+    assert "EU, US" in french
+    [ours] = [each for each in told if each.bank_profile_id == BANK]
+    assert ours.p_down < 0.05
 
 
 async def test_trust_is_judged_by_what_we_saw_ourselves(
@@ -123,6 +217,27 @@ async def test_trust_is_judged_by_what_we_saw_ourselves(
     rows = {row.mesh_region_id: row for row in await worker_db.read(store.LIST_PEERS)}
     assert (rows[EU].judged, rows[US].judged) == (1, 1)
     assert commands.trust_of(rows[EU]) > commands.trust_of(rows[US])
+    # Of one try nothing is concluded, and what a region said wrongly fades in weeks.
+    await _take(ops_db, a_message(US, p_down=0.95))
+    async with db.transaction("tests.later") as tx:
+        await tx.connection.execute(
+            "update mesh.foreign_messages set issued_at = now() - interval '20 minutes'"
+        )
+        await tx.connection.execute("update mesh.bank_health_logs set attempts = 1, failures = 1")
+    await jobs.judge(worker_db)
+    [us] = [row for row in await worker_db.read(store.LIST_PEERS) if row.mesh_region_id == US]
+    assert (us.judged, us.squared_error) == (1, rows[US].squared_error)
+    await _take(ops_db, a_message(US, p_down=0.95))
+    async with db.transaction("tests.weeks") as tx:
+        await tx.connection.execute(
+            "update mesh.foreign_messages set issued_at = now() - interval '20 minutes'"
+        )
+        await tx.connection.execute("update mesh.bank_health_logs set attempts = 9, failures = 9")
+        await tx.connection.execute("update mesh.peers set judged_at = now() - interval '7 days'")
+    await jobs.judge(worker_db)
+    [us] = [row for row in await worker_db.read(store.LIST_PEERS) if row.mesh_region_id == US]
+    assert us.judged == 2
+    assert us.squared_error == pytest.approx(rows[US].squared_error / 2 + 0.05**2, rel=1e-3)
 
 
 async def test_our_routes_are_signed_and_stay_while_no_peer_answers(
@@ -141,11 +256,11 @@ async def test_our_routes_are_signed_and_stay_while_no_peer_answers(
             " values ('XOF', 'bank', array[$1], 'tests')",
             BANK,
         )
-        row = await commands.propose_corridor(
-            tx, ["CEDEAO", "US"], code="USD", limits=(9, 9), by="ana", now=CLOCK.now()
+        row = await corridors.propose(
+            tx, ["US", "CEDEAO"], code="USD", limits=(9, 9), by="ana", now=CLOCK.now()
         )
-        await commands.approve_corridor(tx, row.id, "CEDEAO", by="ana")
-        await commands.approve_corridor(tx, row.id, "US", by="bob")
+        await corridors.agree_here(tx, NOBODY, row.id, "CEDEAO", by="ana")
+        await corridors.agree_here(tx, NOBODY, row.id, "US", by="bob")
     deaf = Peers({EU: replace(PEERS.known[EU], url="http://127.0.0.1:9")}, allow_private=True)
     assert await exchange.tell_all(ops_db, replace(mesh, peers=deaf)) == 0
     async with ops_db.transaction("tests.table") as tx:
@@ -160,28 +275,49 @@ async def test_a_corridor_carries_once_both_regions_agree_by_different_hands(
     ops_db: Database,
 ) -> None:
     async with ops_db.transaction("tests.corridor") as tx:
-        row = await commands.propose_corridor(
+        row = await corridors.propose(
             tx, ["CEDEAO", "EU"], code="EUR", limits=(10_000, 8_000), by="ana", now=CLOCK.now()
         )
-        row = await commands.approve_corridor(tx, row.id, "CEDEAO", by="ana")
+        row = await corridors.agree_here(tx, NOBODY, row.id, "CEDEAO", by="ana")
         assert row.state == "proposed"
-    with pytest.raises(model.CorridorRefused):
-        async with ops_db.transaction("tests.same_hand") as tx:
-            await commands.approve_corridor(tx, row.id, "EU", by="ana")
-    with pytest.raises(model.CorridorRefused):
-        async with ops_db.transaction("tests.no_end") as tx:
-            await commands.approve_corridor(tx, row.id, "US", by="bob")
+    for region, by, peers in (("EU", "ana", NOBODY), ("US", "bob", NOBODY), ("EU", "bob", PEERS)):
+        # The same hand; no end of it; and a region that has a key speaks for itself.
+        with pytest.raises(model.CorridorRefused):
+            async with ops_db.transaction("tests.refused") as tx:
+                await corridors.agree_here(tx, peers, row.id, region, by=by)
     proposal = {"mesh_region_id": EU, "currency": "EUR", "corridor_id": row.id}
     message = signed_message("proposal", proposal, peers=PEERS, to=EU, now=CLOCK.now())
     await _take(ops_db, message)
     async with ops_db.transaction("tests.read") as tx:
-        agreed = await commands.corridor(tx, row.id)
+        agreed = await corridors.get(tx, row.id)
     assert (agreed.state, agreed.approved_to) == ("active", f"region:{EU}")
     with pytest.raises(model.CorridorRefused):
         async with ops_db.transaction("tests.loop") as tx:
-            await commands.propose_corridor(
+            await corridors.propose(
                 tx, ["CEDEAO", "EU", "CEDEAO"], code="EUR", limits=(1, 1), by="ana", now=CLOCK.now()
             )
+    over = proposal | {"agrees": False}
+    await _take(ops_db, signed_message("proposal", over, peers=PEERS, to=EU, now=CLOCK.now()))
+    async with ops_db.transaction("tests.read") as tx:
+        assert (await corridors.get(tx, row.id)).state == "closed"
+
+
+async def test_a_region_agrees_to_the_same_terms_or_not_at_all(ops_db: Database) -> None:
+    terms = {"path": [EU, OURS], "cover": 500, "net_debit_cap": 400}
+    said = {"mesh_region_id": EU, "currency": "EUR", "corridor_id": "cor_eu", "terms": terms}
+    await _take(ops_db, signed_message("proposal", said, peers=PEERS, to=EU, now=CLOCK.now()))
+    async with ops_db.transaction("tests.read") as tx:
+        row = await corridors.get(tx, "cor_eu")
+    assert (row.state, row.approved_from, row.approved_to) == ("proposed", f"region:{EU}", None)
+    for changed in ({"cover": 501}, {"path": [EU, US, OURS]}):
+        other = said | {"terms": terms | changed}
+        with pytest.raises(model.CorridorRefused):
+            await _take(
+                ops_db, signed_message("proposal", other, peers=PEERS, to=EU, now=CLOCK.now())
+            )
+    theirs = said | {"corridor_id": "cor_b", "terms": terms | {"path": [US, OURS]}}
+    with pytest.raises(model.CorridorRefused):
+        await _take(ops_db, signed_message("proposal", theirs, peers=PEERS, to=EU, now=CLOCK.now()))
 
 
 def test_peers_are_read_strictly_and_keys_never_repeated() -> None:

@@ -12,9 +12,9 @@ from builders import balance_of
 from molam.approvals import execution, voting
 from molam.approvals.model import Actor, VoteRequest
 from molam.ledger.jobs import check_balances
-from molam.mesh.liquidity import pools, queries
+from molam.mesh.liquidity import pools, position_store, queries
 from molam.mesh.liquidity.model import DrawRefused
-from molam.platform.db import Database
+from molam.platform.db import Database, Query
 from molam.platform.web.idempotency import IdempotencyKeyReused
 from pooling import EAST, NORTH, POOL, SOUTH, THRESHOLD, TREASURERS, Treasury, a_treasury
 
@@ -109,6 +109,31 @@ async def test_draws_at_once_never_take_more_than_there_is(ops_db: Database, db:
     assert len(drawn) == 6
     assert all(isinstance(each, DrawRefused) for each in results if each not in drawn)
     assert await treasury.pool() == (0, 0)
+
+
+async def test_a_bank_puts_in_no_more_than_we_have_there(
+    ops_db: Database, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    treasury = await a_treasury(ops_db, db)  # Of 20 million at each, 4 went in already.
+    with pytest.raises(DrawRefused) as refused:
+        await treasury.contribute(16_000_001)
+    assert refused.value.facts == {"limit": "position", "allowed": 16_000_000}
+    results = await asyncio.gather(
+        *(treasury.contribute(9_000_000) for _ in range(3)), return_exceptions=True
+    )
+    assert sum(isinstance(each, DrawRefused) for each in results) == 2
+    assert await treasury.pool() == (15_000_000, 0)
+
+    blind = Query(
+        "/* tests.free */ select 1::bigint as free"
+        " where :bank_profile_id::text <> '' and :currency::text <> ''",
+        row=position_store.FreeRow,
+    )
+    with monkeypatch.context() as without:
+        # Without the safety a bank gives what it does not have, and may draw three times that.
+        without.setattr(position_store, "FIND_FREE", blind)
+        await treasury.contribute(9_000_000)
+    assert await treasury.pool() == (24_000_000, 0)
 
 
 async def test_a_return_frees_what_is_owed_and_no_more(ops_db: Database, db: Database) -> None:

@@ -172,7 +172,7 @@ async def test_a_payout_above_what_a_bank_takes_goes_to_the_next(
     assert await rerouting.where(db, "po_large_") == {C: 2}
 
 
-async def test_bounds_hold_to_the_minor_unit_and_leave_the_gate_open(
+async def test_bounds_hold_to_the_minor_unit_and_leave_the_gate_open_beyond(
     db: Database, ops_db: Database
 ) -> None:
     await rerouting.a_region(db)

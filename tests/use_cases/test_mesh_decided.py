@@ -69,8 +69,8 @@ async def test_an_approved_route_that_could_not_be_applied_needs_no_new_votes(
     assert await sql(db, "select status, last_failure from mesh.mesh_routing_proposals") == [
         (
             "approved",
-            "no-bank-takes-it: Each of them is out of use, closed, not cleared, or has"
-            " no account of ours.",
+            "no-bank-takes-it: Each of them is out of use, closed, not cleared, has no account of"
+            " ours, or lies behind a corridor that is closed or full.",
         )
     ]
     await sql(db, "update payments.treasury_accounts set status = 'active'")

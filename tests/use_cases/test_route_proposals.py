@@ -451,6 +451,9 @@ def test_every_reason_can_be_said_in_both_languages():
             "cause",
             "hours",
             "percent",
+            "region",
+            "regions",
+            "steps",
         ],
         1_000,
     )

@@ -16,7 +16,9 @@ import click
 import confluent_kafka
 import httpx2
 
+from molam.entrypoints.keys import sira_api_key, sira_signing_key
 from molam.entrypoints.local import migrations_folder, read_settings
+from molam.kernel.clock import SystemClock
 from molam.kernel.refusals import Outage
 from molam.platform.binaries import EmbeddedRefused, find_binaries
 from molam.platform.db import ProcessRole, migrations, open_database
@@ -24,7 +26,10 @@ from molam.platform.embedded import running_dsn
 from molam.platform.events import Kafka
 from molam.platform.events.overview import list_standings
 from molam.platform.files import check_store, open_store
-from molam.platform.settings import Secret, Settings
+from molam.platform.settings import Secret, Settings, SettingsRefused
+from molam.sira import health_client
+from molam.sira.health_client import RemoteSira
+from molam.sira.health_messages import HealthRequest
 
 _POSTGRES_MIN = 150_000
 _BEHIND_WARN_S = 60.0
@@ -67,7 +72,7 @@ async def examine(given: Settings) -> list[Finding]:
     findings = [_settings(given)]
     settings, found = _locate(given)
     findings += found
-    checks: list[Check] = [_broker, _storage, _keys]
+    checks: list[Check] = [_broker, _storage, _keys, _sira]
     if settings.database_url:
         checks = [_database, _migrations, _events, *checks]
     for check in checks:
@@ -220,6 +225,29 @@ async def _keys(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("keys", Level.OK, f"{len(keys)} at {url}")
     else:
         yield Finding("keys", down, f"{url} answers {answer.status_code} and no keys", advice)
+
+
+async def _sira(settings: Settings) -> AsyncIterator[Finding]:
+    if not settings.sira_api_url:
+        yield Finding("sira", Level.OK, "none set: predictions are made in each process")
+        return
+    advice = "is it running, with our SIRA_SIGNING_KEY and SIRA_API_KEY? molam serve sira"
+    try:
+        asked = RemoteSira(
+            url=settings.sira_api_url,
+            signing_key=sira_signing_key(settings),
+            clock=SystemClock(),
+            api_key=sira_api_key(settings),
+            timeout_s=_TIMEOUT_S,
+        )
+        heard = await health_client.ask(asked, HealthRequest(bank_profile_id="molam-doctor"))
+    except SettingsRefused as refused:
+        yield Finding("sira", Level.FAIL, _one_line(refused))
+    except Outage as error:
+        yield Finding("sira", Level.WARN, f"{settings.sira_api_url}: {_one_line(error)}", advice)
+    else:
+        served = f"{heard.forecast.served_by}, {heard.forecast.model_version}"
+        yield Finding("sira", Level.OK, f"{settings.sira_api_url} predicts ({served})")
 
 
 def _one_line(error: BaseException) -> str:

@@ -46,6 +46,19 @@ def sira_signing_key(settings: Settings) -> Secret:
     return key
 
 
+def sira_api_key(settings: Settings) -> Secret:
+    """
+    Return what opens SIRA to the mesh; made of the signing key, which both have, if not given.
+
+    Raises:
+        SettingsRefused: there is no signing key, or it is no key.
+    """
+    if settings.sira_api_key:
+        return settings.sira_api_key
+    shared = sira_signing_key(settings).reveal().strip()
+    return Secret(hmac.new(shared.encode(), b"SIRA_API_KEY", hashlib.sha256).hexdigest())
+
+
 def approval_token_key(settings: Settings) -> Secret:
     """
     Return the key under which approval links are kept.

@@ -8,7 +8,7 @@ from typing import cast
 from molam.approvals.policy.book import PolicyBook
 from molam.approvals.runtime import Runtime
 from molam.entrypoints.desk import worker_name
-from molam.entrypoints.keys import sira_signing_key
+from molam.entrypoints.keys import sira_api_key, sira_signing_key
 from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.mesh.federation.peers import read_peers
@@ -40,7 +40,7 @@ def mesh_of(settings: Settings, db: Database, *, worker: str) -> Mesh:
         default_auto_threshold=Decimal(settings.default_auto_confidence_threshold),
         fallback_enabled=settings.sira_fallback_enabled,
         sira_url=settings.sira_api_url.rstrip("/"),
-        sira_api_key=settings.sira_api_key,
+        sira_api_key=sira_api_key(settings),
         serving=Shelf(settings.molam_home).serving,
         peers=read_peers(settings.mesh_peers, allow_private=not settings.is_production),
     )

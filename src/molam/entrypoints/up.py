@@ -43,9 +43,10 @@ SERVICE_PORTS = {
 }
 # Where each worker serves its metrics.
 WORKER_PORTS = {"kpi": 3011, "jobs": 3013, "relay": 3014}
-# Parts that share a process here, where memory counts for more than separation, as mesh
-# and SIRA do; in production each has its own: see docs/guide/operator.md.
-TOGETHER = {"jobs": "intake,jobs,mesh,webhooks"}
+# Parts that share a process here, where memory counts for more than separation; in
+# production each has its own: see docs/guide/operator.md.
+BESIDE_MESH = ("sira", "ops")
+TOGETHER = {"jobs": "alerts,intake,jobs,mesh,webhooks"}
 
 _READY_TIMEOUT_S = 120.0
 _REVIVALS_MAX = 5
@@ -153,8 +154,8 @@ class _Revival:
 
 def _children(settings: Settings, *, traffic: bool) -> Iterator[Child]:
     for name, port in SERVICE_PORTS.items():
-        if name != "sira":
-            beside = ("--with-sira",) if name == "mesh" else ()
+        if name not in BESIDE_MESH:
+            beside = [f"--with-{each}" for each in BESIDE_MESH] if name == "mesh" else []
             yield Child(name, ("serve", name, *beside), settings.port(port))
     for part, port in WORKER_PORTS.items():
         if part != "relay" or settings.kafka_brokers:
@@ -166,7 +167,8 @@ def _children(settings: Settings, *, traffic: bool) -> Iterator[Child]:
 
 def _environment(settings: Settings) -> dict[str, str]:
     return {
-        **os.environ,
+        # The name of one worker's group; here are several, and each keeps its own.
+        **{name: value for name, value in os.environ.items() if name != "KAFKA_GROUP_ID"},
         "MOLAM_HOME": str(settings.molam_home.absolute()),
         "DATABASE_URL": settings.database_dsn,
         "MOLAM_REFRESH_DATABASE_URL": settings.molam_refresh_database_url.reveal(),

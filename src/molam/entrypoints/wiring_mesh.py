@@ -14,6 +14,7 @@ from molam.entrypoints.mesh_desk import mesh_of
 from molam.entrypoints.signed_in_apps import callers_of, hear_directory, site_of
 from molam.kernel.clock import SystemClock
 from molam.mesh import routes
+from molam.mesh.federation.endpoints import Doors
 from molam.platform.auth.assembly import Auth
 from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
@@ -64,6 +65,7 @@ def _lifespan(
         app.state.ops_url = settings.ops_url
         app.state.drills = None if settings.is_production else DrillDesk(db, SystemClock())
         app.state.mesh_cursors = Cursors(secret_key(settings), purpose="mesh")
+        app.state.federation_doors = Doors()
         app.state.hub = hub = Hub(channels=CHANNELS)
 
         directory_changed, doubt_everything = hear_directory(auth, hub)

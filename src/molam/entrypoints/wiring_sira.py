@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx2
 from fastapi import FastAPI
 
-from molam.entrypoints.keys import sira_signing_key
+from molam.entrypoints.keys import sira_api_key, sira_signing_key
 from molam.entrypoints.local import SIRA_PORT, migrations_folder
 from molam.kernel.clock import SystemClock
 from molam.ledger.francs import Francs
@@ -18,13 +18,13 @@ from molam.platform.auth.sign_in import RelyingParty
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings, SettingsRefused
 from molam.platform.web import Site, build_app, health
-from molam.sira import endpoints, health_endpoints, signing
+from molam.sira import endpoints, health_endpoints, recommending_endpoints, signing
 from molam.sira.registry import Shelf
 from molam.tenancy import queries as tenancy
 
 
 def sira_app(settings: Settings) -> FastAPI:
-    """Put together SIRA: POST /api/score, and POST /api/predict/health."""
+    """Put together SIRA: POST /api/score, /api/predict/health and /v1/recommend."""
     key = sira_signing_key(settings)
     if not signing.can_sign(key):
         raise SettingsRefused("SIRA_SIGNING_KEY is a public key; SIRA signs with the private one")
@@ -61,8 +61,8 @@ def sira_app(settings: Settings) -> FastAPI:
 
     app = build_app(
         name="molam-sira",
-        routes=[endpoints.routes, health_endpoints.routes],
-        authenticator=or_api_key(auth.authenticator, key=settings.sira_api_key),
+        routes=[endpoints.routes, health_endpoints.routes, recommending_endpoints.routes],
+        authenticator=or_api_key(auth.authenticator, key=sira_api_key(settings)),
         settings=settings,
         lifespan=lifespan,
         site=Site(

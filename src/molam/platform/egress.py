@@ -22,6 +22,8 @@ from molam.platform.db import assert_no_transaction
 
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 64 * 1024
+# Answers are read to a bound in bytes, and nothing is unpacked.
+_PLAIN = {"Accept-Encoding": "identity"}
 
 _PORTS = {"http": 80, "https": 443}
 # `is_global` alone is not enough: in Python 3.11 it accepts all of these, and the
@@ -131,7 +133,7 @@ class Egress:
         self, url: str, *, headers: Mapping[str, str], bytes_max: int = ANSWER_BYTES_MAX
     ) -> Answer:
         """
-        Ask for what is at *url*, as sent: name `identity` as the only encoding accepted.
+        Ask for what is at *url*.
 
         Raises:
             AddressRefused: not an address that may be reached from here.
@@ -161,7 +163,7 @@ class Egress:
                     method,
                     _at(parts, address),
                     content=body,
-                    headers={**headers, "Host": parts.netloc.rpartition("@")[2]},
+                    headers={**_PLAIN, **headers, "Host": parts.netloc.rpartition("@")[2]},
                     extensions={"sni_hostname": parts.hostname},
                 )
                 response = await client.send(request, stream=True)

@@ -18,7 +18,7 @@ from molam.platform.settings import Secret
 from molam.sira import signing
 from molam.sira.signing import ISSUER, LEEWAY_S, AdviceRefused
 
-ContentKind = Literal["prediction", "proposal", "quote"]
+ContentKind = Literal["prediction", "proposal", "quote", "recommendation"]
 
 TTL_MAX_S = 24 * 3600
 

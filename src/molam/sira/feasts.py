@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from functools import lru_cache
 
-import holidays
+from molam.kernel.holidays import public_holidays
 
 NEAR_DAYS = 7
 """Feasts further away count as this far."""
@@ -48,10 +48,8 @@ def _ends(country: str, year: int) -> tuple[date, ...]:
 @lru_cache(maxsize=256)
 def _named(country: str, year: int) -> tuple[tuple[date, str], ...]:
     """Return the holidays of *year* and its neighbours; a country nobody lists has none."""
-    try:
-        found = holidays.country_holidays(
-            country, years=[year - 1, year, year + 1], language="en_US"
-        )
-    except NotImplementedError:
-        return ()
-    return tuple(found.items())
+    return tuple(
+        named
+        for each in (year - 1, year, year + 1)
+        for named in public_holidays(country, each, "en_US").items()
+    )

@@ -12,6 +12,7 @@ import msgspec
 from molam.sira import health_filter as filter_
 from molam.sira import health_sentences
 from molam.sira.features import CUSUM_ALARM, MINUTE_S, Minute, cusum
+from molam.sira.health_calibration import calibrated
 from molam.sira.health_filter import Belief
 from molam.sira.health_model import Calibration, Reading, strongest
 from molam.sira.health_rules import RecommendedAction, recommend
@@ -34,6 +35,7 @@ _SURGE_MIN = 3.0
 _SUCCESS_MIN = 0.95
 _LATE_MAX = 0.1
 _HUNDREDTH = Decimal("0.01")
+_WHOLE = Decimal(100)
 _TINY = 1e-9
 
 
@@ -88,6 +90,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     recent_attempts: int = 0
     recent_failures: int = 0
     stays_with: int | None = None
+    doubted_by: tuple[str, ...] = ()
+    """Other regions that hold the bank to be down, as far as that is part of the belief."""
 
 
 class _View(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +112,6 @@ def forecast(
     window_minutes: int,
     at: float,
     recent: RecentCounts,
-    calibration: Calibration | None = None,
     widening: float = 1.0,
 ) -> Forecast:
     """Predict by the filter alone, which is always there and has nothing to be trained."""
@@ -126,7 +129,7 @@ def forecast(
         model_version=TIER_1,
         served_by="tier1",
     )
-    return _told(view, now, window_minutes=window_minutes, recent=recent, calibration=calibration)
+    return _told(view, now, window_minutes=window_minutes, recent=recent)
 
 
 def predict(
@@ -161,25 +164,65 @@ def predict(
     return _told(view, now, window_minutes=window_minutes, recent=recent)
 
 
-def confidence_of_move(
+class Sureness(msgspec.Struct, frozen=True):
+    """
+    How sure a move is right.
+
+    *raw* is what signals say, *confidence* how often that has been right, and not more
+    than a doubt while little was seen (*n_eff*).
+    """
+
+    raw: float
+    confidence: float
+    n_eff: float
+
+
+def sureness_of_move(
     current: Belief,
     candidate: Belief,
     *,
     delta: float = MOVE_GAIN_MIN,
-    calibration: Calibration | None = None,
-) -> float:
+    table: Calibration | None = None,
+) -> Sureness:
     """
     Return the probability that fewer payouts fail at *candidate*, by more than *delta*.
 
     Each bank's share is a mixture over its states, about the baseline, which is known
-    the better the more was seen; so is their difference.
+    the better the more was seen; so is their difference. *table* is learnt from moves
+    made before; without it, what signals say stands.
     """
     total = 0.0
     for weight, share, spread in _mixture(current):
         for other_weight, other_share, other_spread in _mixture(candidate):
             apart = (share - other_share - delta) / math.hypot(spread, other_spread)
             total += weight * other_weight * (0.5 + 0.5 * math.erf(apart / math.sqrt(2)))
-    return _trusted(total, min(current.seen, candidate.seen), calibration)
+    raw, seen = min(1.0, max(0.0, total)), min(current.seen, candidate.seen)
+    learned = raw if table is None else calibrated(table, raw)
+    return Sureness(raw, _trusted(learned, seen), seen)
+
+
+def confidence_of_move(
+    current: Belief,
+    candidate: Belief,
+    *,
+    delta: float = MOVE_GAIN_MIN,
+    table: Calibration | None = None,
+) -> float:
+    """Return how sure it is that fewer payouts fail at *candidate*, by more than *delta*."""
+    return sureness_of_move(current, candidate, delta=delta, table=table).confidence
+
+
+def widened(made: Forecast, by: float) -> Forecast:
+    """Draw the interval of *made* out, or in, *by* a factor about its middle."""
+    ends = {
+        "p10": min(made.p50 - (made.p50 - made.p10) * Decimal(by), made.predicted_score),
+        "p90": max(made.p50 + (made.p90 - made.p50) * Decimal(by), made.predicted_score),
+    }
+    held = {
+        name: min(max(end, Decimal(0)), _WHOLE).quantize(_HUNDREDTH) for name, end in ends.items()
+    }
+    drawn = msgspec.structs.replace(made, **held)
+    return msgspec.structs.replace(drawn, reason=sentence(drawn, "en"))
 
 
 def risk_factors(belief: Belief, recent: RecentCounts) -> tuple[str, ...]:
@@ -204,7 +247,6 @@ def _told(
     *,
     window_minutes: int,
     recent: RecentCounts,
-    calibration: Calibration | None = None,
 ) -> Forecast:
     down = filter_.p_down(now)
     score = 100 * (1 - view.failure)
@@ -216,7 +258,7 @@ def _told(
         p50=_percent(view.middle),
         p90=_percent(min(view.low, view.failure)),
         p_down=down,
-        confidence=_trusted(max(down, 1 - down), now.seen, calibration),
+        confidence=_trusted(max(down, 1 - down), now.seen),
         n_eff=round(now.seen, 1),
         window_minutes=window_minutes,
         risk_factors=risk_factors(now, recent),
@@ -230,6 +272,12 @@ def _told(
         stays_with=stays_with(now, recent.minutes, window_minutes=window_minutes),
     )
     return msgspec.structs.replace(made, reason=sentence(made, "en"))
+
+
+def doubted_too(made: Forecast, by: tuple[str, ...]) -> Forecast:
+    """Say which other regions are a reason for the belief that *made* stands on."""
+    told = msgspec.structs.replace(made, doubted_by=by)
+    return msgspec.structs.replace(told, reason=sentence(told, "en")) if by else made
 
 
 def sentence(made: Forecast, language: health_sentences.Language) -> str:
@@ -264,11 +312,9 @@ def _mixture(belief: Belief) -> list[tuple[float, float, float]]:
     ]
 
 
-def _trusted(probability: float, seen: float, calibration: Calibration | None) -> float:
-    """Calibrate a probability, and let no more than a doubt pass while little was seen."""
+def _trusted(probability: float, seen: float) -> float:
+    """Let no more than a doubt pass while little was seen."""
     sure = min(1.0, max(0.0, probability))
-    if calibration is not None:
-        sure = calibration.probability(sure)
     return min(sure, UNSURE_MAX) if seen < SEEN_MIN else sure
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -19,26 +20,68 @@ def fit(outcomes: Iterable[tuple[float, bool]]) -> Calibration | None:
     """
     Learn from what was said and what came of it: (confidence, was it right).
 
-    The shares of right ones by pools of neighbours, never falling (isotonic regression);
-    None where there is nothing to learn from.
+    The shares of right ones by pools of neighbours, never falling (isotonic regression).
+    Each pool counts as if one more had been right and one more wrong, as in Platt's
+    scaling (1999), so that three right ones of three are 0.8 and not certainty; pools that
+    this puts out of order become one. None where there is nothing to learn from.
     """
-    pools: list[list[float]] = []
-    for said, was_right in sorted(outcomes):
-        pools.append([float(was_right), 1.0, said])
-        while len(pools) > 1 and (
-            pools[-1][0] / pools[-1][1] <= pools[-2][0] / pools[-2][1]
-            or pools[-1][2] == pools[-2][2]
-        ):
-            right, count, highest = pools.pop()
-            pools[-1] = [pools[-1][0] + right, pools[-1][1] + count, highest]
-    if not pools:
+    said = sorted(outcomes)
+    if not said:
         return None
+    each = [_Pool(float(was_right), 1, confidence) for confidence, was_right in said]
+    pools = _rising(_rising(each, _share), _shrunk)
+    margins = [pool.highest for pool in pools]
+    shares = [_shrunk(pool) for pool in pools]
+    lowest = said[0][0]
+    if lowest < margins[0]:
+        margins.insert(0, lowest)
+        shares.insert(0, shares[0])
     return Calibration(
         kind="isotonic",
-        margins=tuple(highest for _, _, highest in pools),
-        shares=tuple(right / count for right, count, _ in pools),
-        positives=sum(right for right, _, _ in pools),
+        margins=tuple(margins),
+        shares=tuple(shares),
+        positives=sum(pool.right for pool in pools),
     )
+
+
+def calibrated(table: Calibration, confidence: float) -> float:
+    """
+    Return how often what was said with *confidence* has come true.
+
+    Below all that was ever tried, nothing makes it surer than it says.
+    """
+    learned = table.probability(confidence)
+    return min(learned, confidence) if confidence < table.margins[0] else learned
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Neighbours that count as one, up to the *highest* of what was said."""
+
+    right: float
+    count: int
+    highest: float
+
+
+def _share(pool: _Pool) -> float:
+    return pool.right / pool.count
+
+
+def _shrunk(pool: _Pool) -> float:
+    return (pool.right + 1) / (pool.count + 2)
+
+
+def _rising(pools: Iterable[_Pool], share: Callable[[_Pool], float]) -> list[_Pool]:
+    """Join neighbours until each pool's share is above that of the one before."""
+    made: list[_Pool] = []
+    for pool in pools:
+        made.append(pool)
+        while len(made) > 1 and (
+            share(made[-1]) <= share(made[-2]) or made[-1].highest == made[-2].highest
+        ):
+            last, before = made.pop(), made.pop()
+            made.append(_Pool(before.right + last.right, before.count + last.count, last.highest))
+    return made
 
 
 class Adaptive(msgspec.Struct, frozen=True):

@@ -85,7 +85,9 @@ def _believed(sira: RemoteSira, asked: HealthRequest, body: bytes, said: canonic
     sent = canonical.parse(body)
     assert isinstance(sent, dict)
     history = health_content.digest_of_history(sent["historical_data"])
-    vouched = health_content.content_of(asked.subject, forecast, history=history)
+    vouched = health_content.content_of(
+        asked.subject, forecast, history=history, surroundings=asked.surroundings
+    )
     try:
         claims = content.verify_content(
             answer.signature, "prediction", vouched, key=sira.signing_key, now=sira.clock.now()

@@ -24,12 +24,14 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "XOF"
 
 
-def content_of(subject: Subject, forecast: Forecast, *, history: str = "") -> dict[str, Any]:
+def content_of(
+    subject: Subject, forecast: Forecast, *, history: str = "", surroundings: object = None
+) -> dict[str, Any]:
     """
     Write *forecast* about *subject* as plain JSON, to be signed and kept.
 
-    *history* names what SIRA was sent (`digest_of_history`); empty where it looked for
-    itself.
+    *history* names what SIRA was sent (`digest_of_history`), *surroundings* is what it was
+    told of the moment; empty where it looked for itself.
     """
     said = msgspec.to_builtins(forecast)
     return {
@@ -37,6 +39,7 @@ def content_of(subject: Subject, forecast: Forecast, *, history: str = "") -> di
         **said,
         **{name: str(getattr(forecast, name).quantize(_HUNDREDTH)) for name in _SCORES},
         "history": history,
+        "surroundings": msgspec.to_builtins(surroundings),
     }
 
 

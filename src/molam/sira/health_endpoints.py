@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 from prometheus_client import Counter, Histogram
 from starlette.requests import Request
 
 from molam.kernel import canonical
 from molam.platform.web import Caller, Permission, Routes
 from molam.sira import content, health_content, health_history
+from molam.sira import health_filter as filter_
 from molam.sira.health_messages import HealthRequest, PredictionAnswer
 from molam.sira.health_serving import predict_by
 
@@ -53,15 +55,25 @@ async def predict(request: Request, _caller: Caller, body: HealthRequest) -> Pre
     now = state.clock.now()
     rows = health_history.read(body.historical_data)
     belief, recent = health_history.learn(rows, now=now.timestamp())
+    around = body.surroundings
     made = predict_by(
         state.shelf.serving(),
-        belief,
+        filter_.doubted(
+            filter_.advance(belief, now.timestamp()),
+            around.p_down_min,
+            "declared_outage" if around.maintenance_now else "regions",
+        ),
         window_minutes=body.prediction_window_minutes,
         at=now.timestamp(),
-        recent=recent,
+        recent=msgspec.structs.replace(
+            recent,
+            overdue=around.overdue,
+            is_short_of_funds=recent.is_short_of_funds or around.is_short_of_funds,
+        ),
+        around=around.features,
     )
     history = health_content.digest_of_history(body.historical_data)
-    said = health_content.content_of(body.subject, made, history=history)
+    said = health_content.content_of(body.subject, made, history=history, surroundings=around)
     signed = content.sign_content("prediction", said, key=state.signing_key, now=now, ttl_s=VALID_S)
     PREDICTIONS.labels(made.served_by, made.recommended_action).inc()
     CONFIDENCE.observe(made.confidence)

@@ -36,15 +36,17 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     success_rate: float | None = None
 
 
-def forecast(looks: Sequence[Look], *, window_minutes: int) -> Forecast:
+def forecast(looks: Sequence[Look], *, window_minutes: int, p_down_min: float = 0.0) -> Forecast:
     """
     Predict from *looks*, oldest first: the mean of the last twenty, and half their trend.
 
-    The interval is half as wide again as the scores have spread.
+    The interval is half as wide again as the scores have spread. What is known besides,
+    such as an announced outage, makes the bank down with *p_down_min* at least.
     """
     last = [_score(each) for each in looks[-_LAST:]] or [MISSING_SCORE]
     trend = _trend(last)
-    score = min(100.0, max(0.0, statistics.fmean(last) + _TREND_WEIGHT * trend))
+    best = 100.0 * (1 - p_down_min)
+    score = min(best, max(0.0, statistics.fmean(last) + _TREND_WEIGHT * trend))
     spread = max(_SPREAD_MIN, statistics.pstdev(last)) * _Z_80 * WIDENING
     made = Forecast(
         predicted_score=_percent(score),
@@ -56,7 +58,7 @@ def forecast(looks: Sequence[Look], *, window_minutes: int) -> Forecast:
         n_eff=float(len(looks[-_LAST:])),
         window_minutes=window_minutes,
         risk_factors=_risk_factors(looks[-_LAST:], trend),
-        recommended_action=recommend(score, 0.0),
+        recommended_action=recommend(score, p_down_min),
         reason="",
         contributions=(),
         model_version=FALLBACK,

@@ -141,6 +141,19 @@ def observe_many(
     )
 
 
+def doubted(belief: Belief, probability: float, family: str) -> Belief:
+    """Believe DOWN with at least *probability*, because of what *family* says; see `evidence`."""
+    now = p_down(belief)
+    if probability <= now:
+        return belief
+    share = probability / now
+    a, b, c, d, e = belief.weights
+    weights = (a * (1 - probability) / (1 - now), b * share, c * share, d * share, e * share)
+    gained = _log_odds(weights) - _log_odds(belief.weights)
+    evidence = {**belief.evidence, family: belief.evidence.get(family, 0.0) + gained}
+    return msgspec.structs.replace(belief, weights=weights, evidence=evidence)
+
+
 def p_down(belief: Belief) -> float:
     """Return the probability that the bank is not UP."""
     return min(1.0, max(0.0, sum(belief.weights[1:])))

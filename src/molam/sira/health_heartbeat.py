@@ -9,6 +9,8 @@ import msgspec
 
 GAPS_MAX = 1000
 THRESHOLD = 8.0
+KNOWN_FROM = 10
+"""So many gaps tell how beats come; of fewer, no silence is read."""
 _LOG10_E = math.log10(math.e)
 _FAR = 30.0
 """Beyond so many deviations the tail of a normal distribution underflows."""
@@ -30,13 +32,26 @@ class Heartbeats(msgspec.Struct, frozen=True):
     gaps: tuple[float, ...] = ()
 
 
-def beat(state: Heartbeats, at: float) -> Heartbeats:
-    """Hear a beat at *at*; one that comes out of order changes nothing."""
+def beat(state: Heartbeats, at: float, pace: Pace | None = None) -> Heartbeats:
+    """
+    Hear a beat at *at*; one that comes out of order changes nothing.
+
+    A gap that was silence is remembered as one that would just not have been: whoever
+    was away for a night does not beat each night.
+    """
     if state.last is None:
         return Heartbeats(at)
     if at <= state.last:
         return state
-    return Heartbeats(at, (*state.gaps[1 - GAPS_MAX :], at - state.last))
+    gap = at - state.last
+    if is_known(state) and is_silent(state, at, pace):
+        gap = min(gap, statistics.fmean(state.gaps) + (pace or Pace()).pause_s)
+    return Heartbeats(at, (*state.gaps[1 - GAPS_MAX :], gap))
+
+
+def is_known(state: Heartbeats) -> bool:
+    """Tell whether enough was heard to know how beats come."""
+    return len(state.gaps) >= KNOWN_FROM
 
 
 def phi(state: Heartbeats, now: float, pace: Pace | None = None) -> float:

@@ -21,14 +21,14 @@ from molam.sira.health_filter import Belief
 from molam.sira.health_signal import SLA_MISS, OutcomeClass, Signal, SignalKind, weight_of
 from molam.sira.health_stays import last_minutes
 
-ROWS_MAX = 1500
-"""A day of minutes, and a little."""
+ROWS_MAX = 2000
+"""A day of minutes and a week of hours, and a little."""
 AGE_MAX_S = 8 * 24 * 3600
 AHEAD_MAX_S = 60
 SHORT_FOR_S = 1800
 """How long a bank's word that our account is short is believed."""
 
-Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Count = Annotated[int, Meta(ge=0, le=100_000_000)]
 Sum = Annotated[int, Meta(ge=0, le=MINOR_MAX)]
 _Name = Annotated[str, Meta(max_length=255)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -39,7 +39,8 @@ class LogRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
     A minute of the health log, or one look at a bank that only has a `success_rate`.
 
-    Scores and probabilities are read and not believed: SIRA makes its own.
+    An hour may be added up in its last minute, where days ago matter. Scores and
+    probabilities are read and not believed: SIRA makes its own.
     """
 
     checked_at: Annotated[Instant, Meta(tz=True)]

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from molam.sira import health, health_content, health_history
 from molam.sira.content import SignedContent
+from molam.sira.features import Surroundings
 from molam.sira.health import Forecast, Part
 from molam.sira.health_rules import RecommendedAction
 
@@ -22,11 +23,37 @@ RiskFactor = Annotated[str, Meta(max_length=64)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
+class Around(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    What is known of the moment and is not seen in the history.
+
+    *p_down_min* is how likely the bank is down at least: it has said so, or others see it.
+    """
+
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z", max_length=2)] = "SN"
+    maintenance_now: bool = False
+    maintenance_soon: bool = False
+    neighbours_p_down: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    p_down_min: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    overdue: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    is_short_of_funds: bool = False
+
+    @property
+    def features(self) -> Surroundings:
+        return Surroundings(
+            country=self.country,
+            maintenance_now=self.maintenance_now,
+            maintenance_soon=self.maintenance_soon,
+            neighbours_p_down=self.neighbours_p_down,
+        )
+
+
 class HealthRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     Which bank is meant, and what was seen of it.
 
-    *historical_data* are minutes of the health log, or signals, in any order.
+    *historical_data* are minutes of the health log, or signals, in any order. Minutes may
+    be added up, an hour of them in its last one.
     """
 
     bank_profile_id: Identifier
@@ -37,6 +64,7 @@ class HealthRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     prediction_window_minutes: Annotated[int, Meta(ge=1, le=_WINDOW_MAX_MIN)] = (
         health.WINDOW_MINUTES
     )
+    surroundings: Around = Around()
 
     @property
     def subject(self) -> health_content.Subject:
@@ -60,7 +88,11 @@ class Interval(msgspec.Struct, frozen=True):
     p90: Decimal
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p10 <= self.p50 <= self.p90 <= _SCORE_MAX:
+        ends = (self.p10, self.p50, self.p90)
+        # What is not a number cannot even be compared.
+        if not all(each.is_finite() for each in ends) or not (
+            0 <= self.p10 <= self.p50 <= self.p90 <= _SCORE_MAX
+        ):
             raise ValueError("no interval of scores")
 
 
@@ -99,7 +131,7 @@ class PredictionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     signature: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.predicted_score <= _SCORE_MAX:
+        if not (self.predicted_score.is_finite() and 0 <= self.predicted_score <= _SCORE_MAX):
             raise ValueError("no score")
 
     @classmethod

@@ -53,7 +53,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return _clamped(self.shares[-1])
         low, high = self.margins[right - 1], self.margins[right]
         way = (margin - low) / (high - low)
-        return _clamped(self.shares[right - 1] * (1 - way) + self.shares[right] * way)
+        below, above = self.shares[right - 1], self.shares[right]
+        return _clamped(below + (above - below) * way)
 
 
 class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -62,6 +62,12 @@ _STAYS = MappingProxyType(
         "dernier quart d'heure",
     }
 )
+_DOUBTED = MappingProxyType(
+    {
+        "en": "; other regions see it down as well: {regions}",
+        "fr": "\u00a0; d'autres régions la voient aussi en panne\u00a0: {regions}",
+    }
+)
 _RESERVE = MappingProxyType(
     {
         "en": "; the bank is short of funds, and not of health",
@@ -83,6 +89,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     recent_attempts: int = 0
     recent_failures: int = 0
     stays_with: int | None = None
+    doubted_by: tuple[str, ...] = ()
 
 
 def explain(said: Said, language: Language) -> str:
@@ -94,6 +101,8 @@ def explain(said: Said, language: Language) -> str:
         parts.append(_BECAUSE[language])
     else:
         parts.append(_SILENT[language])
+    if said.doubted_by:
+        parts.append(_DOUBTED[language])
     if said.stays_with is not None:
         parts.append(_STAYS[language, said.recommended_action != "failover"])
     if said.recommended_action == "increase_reserve":
@@ -107,6 +116,7 @@ def explain(said: Said, language: Language) -> str:
         attempts=format_decimal(said.recent_attempts, locale=language),
         failures=format_decimal(said.recent_failures, locale=language),
         stays=said.stays_with,
+        regions=", ".join(said.doubted_by),
     ) + (".")
 
 

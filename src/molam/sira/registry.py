@@ -151,13 +151,11 @@ def load(home: Path) -> Serving:
         return _told(Serving(None, refusal.detail))
     if not model.serves:
         return _told(Serving(None, model.why))
-    state = kept_drift(home, version)
-    if state is not None:
-        verdict = drift.verdict(state, model)
-        _SHIFT.set(verdict.psi_max)
-        _FROZEN.set(verdict.is_frozen)
-        if verdict.is_frozen:
-            return _told(Serving(None, verdict.reason, WIDENING))
+    verdict = drift.verdict(kept_drift(home, version) or drift.DriftState(version), model)
+    _SHIFT.set(verdict.psi_max)
+    _FROZEN.set(verdict.is_frozen)
+    if verdict.is_frozen:
+        return _told(Serving(None, verdict.reason, WIDENING))
     return _told(Serving(model, model.why))
 
 

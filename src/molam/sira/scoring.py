@@ -75,6 +75,10 @@ class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entity_type: Text | None = None
     metadata: dict[str, Any] = {}
 
+    def __post_init__(self) -> None:
+        if self.historical_risk is not None and not self.historical_risk.is_finite():
+            raise ValueError("historical_risk is a number")
+
 
 class Contribution(msgspec.Struct, frozen=True):
     """One rule that held: what it saw, and what it added."""

@@ -24,9 +24,12 @@ class Rank(IntEnum):
     REFUND = 47
     LIQUIDITY_POOL = 49
     LEDGER_ACCOUNT = 50
+    RECALL = 55
     KPI_HEAD = 60
     KPI_BUCKET = 70
+    METRIC_SERIES = 75
     ALERT = 80
+    ALERT_GROUP = 85
     AUDIT_CHAIN = 90
 
 

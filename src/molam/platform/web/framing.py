@@ -32,6 +32,8 @@ class Said:
     hue: str
     name: str = ""
     detail: str = ""
+    field: str = ""
+    """The field of the form that is to be corrected."""
 
 
 def may(caller: Caller, permission: Permission) -> bool:

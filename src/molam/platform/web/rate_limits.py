@@ -31,10 +31,12 @@ OPS_CREATE = RateLimit("ops.create", 100)
 OPS_VOTE = RateLimit("ops.vote", 500)
 OPS_EXECUTE = RateLimit("ops.execute", 50)
 OPS_READ = RateLimit("ops.read", 1000)
+MESH_PREDICT = RateLimit("mesh.predict", 2000)
+MESH_PLAN = RateLimit("mesh.plan", 60)
+"""Plans and forecasts: each keeps a processor busy for seconds."""
 
-LIMITS: Mapping[str, RateLimit] = MappingProxyType(
-    {each.name: each for each in (OPS_CREATE, OPS_VOTE, OPS_EXECUTE, OPS_READ)}
-)
+_ALL = (OPS_CREATE, OPS_VOTE, OPS_EXECUTE, OPS_READ, MESH_PREDICT, MESH_PLAN)
+LIMITS: Mapping[str, RateLimit] = MappingProxyType({each.name: each for each in _ALL})
 
 
 @dataclass(frozen=True, slots=True)

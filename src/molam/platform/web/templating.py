@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from babel.support import Translations
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -64,7 +64,7 @@ class Templates:
             language,
             name,
             theme=theme,
-            here=local_path(request.scope["path"], request.url.query),
+            here=_shown_at(request),
             person=caller,
             **context,
         )
@@ -90,10 +90,20 @@ def problem_page(request: Request, problem: Problem) -> str:
         "problem.html",
         message=catalogue.sentence(problem.code, fallback=problem.title, locale=language),
         theme=chosen_theme(request),
-        here=local_path(request.scope["path"], request.url.query),
+        here=_shown_at(request),
         person=None,
         problem=problem,
     )
+
+
+def _shown_at(request: HTTPConnection) -> str:
+    """Return the address of the page; of one that answers a form, that of the form's page."""
+    path = request.scope["path"]
+    if request.scope.get("method", "GET") in {"GET", "HEAD"}:
+        return local_path(path, request.url.query)
+    form = urlsplit(request.headers.get("referer", ""))
+    # A form that was refused and sent again stands at an address that only takes forms.
+    return "/" if form.path == path else local_path(form.path, form.query)
 
 
 def dom_id(id_: str) -> str:
