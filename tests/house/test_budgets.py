@@ -52,6 +52,7 @@ ANY = {
     "simulator/issuer": "claims are JSON",
     "platform/actions.py": "action types, whatever their parameters",
     "approvals/": "likewise; and params, plans and criteria are JSON of any shape",
+    "alerts/actions.py": "action types, whatever their parameters",
     "mesh/actions.py": "action types, whatever their parameters",
     "mesh/members/": "likewise; and rules of every kind, which are compared",
     "mesh/control/plan_actions.py": "action types, whatever their parameters",

@@ -24,6 +24,8 @@ from molam.platform.jobs import enqueue
 
 AUTO_EXECUTE = "approvals.auto_execute_action"
 TELL_END = "approvals.tell_end"
+FOLLOW_ALERT = "alerts.follow_action"
+"""The job by which alerting hears what became of an action that an alert led to."""
 
 _IN_VAIN = frozenset(
     {
@@ -35,6 +37,7 @@ _IN_VAIN = frozenset(
         lifecycle.State.FAILED,
     }
 )
+_FOLLOWED = frozenset({*_IN_VAIN, lifecycle.State.EXECUTED})
 
 
 class ActionFollows(msgspec.Struct, frozen=True):
@@ -150,6 +153,8 @@ class LockedAction:
             await enqueue(tx, AUTO_EXECUTE, follows, once=f"{AUTO_EXECUTE}/{row.id}")
         elif row.plan.get("tells_end") and ended_in_vain(row):
             await enqueue(tx, TELL_END, follows, once=f"{TELL_END}/{row.id}/{row.state}")
+        if "alert_id" in row.context and row.state in _FOLLOWED:
+            await enqueue(tx, FOLLOW_ALERT, follows, once=f"{FOLLOW_ALERT}/{row.id}/{row.state}")
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from molam.alerts import actions as alerts
 from molam.approvals import freeze_actions
 from molam.approvals.policy.actions import with_policy_changes
 from molam.approvals.risk import actions as risk_actions
@@ -29,6 +30,7 @@ def registry() -> Registry:
             *payouts.ACTIONS,
             *statements.ACTIONS,
             *mesh.ACTIONS,
+            *alerts.ACTIONS,
             *freeze_actions.ACTIONS,
         ]
     )

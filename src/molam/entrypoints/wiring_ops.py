@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx2
 from fastapi import FastAPI
 
+from molam.alerts import routes as alerts
 from molam.approvals import (
     aftermath_endpoints,
     delegation_endpoints,
@@ -24,6 +25,7 @@ from molam.approvals.risk import evidence_endpoints
 from molam.approvals.risk import pages as risk_pages
 from molam.approvals.runtime import Runtime
 from molam.audit import endpoints as audit
+from molam.entrypoints.alerts_desk import watch_of
 from molam.entrypoints.desk import desk_of, worker_name
 from molam.entrypoints.keys import secret_key
 from molam.entrypoints.local import OPS_PORT
@@ -40,7 +42,7 @@ from molam.platform.web import Cursors, assets, build_app, preferences
 from molam.platform.web.listener import listening
 from molam.platform.web.sse import Hub
 
-CHANNELS = frozenset({"ops_actions", "inbox"})
+CHANNELS = frozenset({"ops_actions", "inbox", "alerts", "dashboard"})
 
 
 def ops_app(settings: Settings) -> FastAPI:
@@ -69,6 +71,7 @@ def ops_app(settings: Settings) -> FastAPI:
             audit.routes,
             notices.routes,
             statements.routes,
+            *alerts.API,
             *console.ALL,
             preferences.routes,
             assets.routes,
@@ -95,6 +98,7 @@ def _lifespan(
         )
         known = registry()
         app.state.runtime = Runtime(db, known, PolicyBook(known), worker_name("ops"))
+        app.state.watch = watch_of(settings, app.state.runtime)
         app.state.tokens = auth.tokens
         app.state.passkeys = Party.at(settings.ops_url)
         app.state.mesh_url = settings.mesh_url
@@ -106,6 +110,8 @@ def _lifespan(
         hear = {
             "ops_actions": lambda action_id: console.hear(hub, action_id),
             "inbox": lambda person_id: hub.tell("inbox", person_id),
+            "alerts": lambda _: hub.tell("alerts", "all"),
+            "dashboard": lambda _: hub.tell("dashboard", "all"),
             "directory": directory_changed,
         }
         async with (

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+from molam.alerts import jobs as alerts_jobs
+from molam.alerts.runtime import Watch
 from molam.approvals import jobs as approvals_jobs
 from molam.approvals.policy.book import PolicyBook
 from molam.approvals.risk import jobs as risk_jobs
@@ -14,6 +16,7 @@ from molam.approvals.runtime import Runtime
 from molam.audit import jobs as audit_jobs
 from molam.audit.signing import load_signer
 from molam.entrypoints import webhook_delivery
+from molam.entrypoints.alerts_desk import watch_of
 from molam.entrypoints.bank_desk import open_post
 from molam.entrypoints.desk import desk_of, worker_name
 from molam.entrypoints.local import StartRefused
@@ -42,6 +45,7 @@ from molam.payments.refunds.remote_service import ApprovalService
 from molam.payments.statements import jobs as statements_jobs
 from molam.payments.statements.telling import confirm_with
 from molam.platform import events, jobs
+from molam.platform.actions import Registry
 from molam.platform.auth import sessions
 from molam.platform.db import Database, ProcessRole, open_database
 from molam.platform.egress import Egress
@@ -64,8 +68,8 @@ PURGE_ROUNDS_MAX = 500
 REFRESH_TIMEOUT_S = 600
 # Who reads the log. KAFKA_GROUP_ID renames readers of Kafka, whose log is Kafka's
 # own to keep; see Note [With Kafka and without].
-READERS = ("intake", "kpi", "mesh", webhook_delivery.PART)
-PARTS = frozenset({"intake", "kpi", "mesh", "jobs", "relay", webhook_delivery.PART})
+READERS = ("alerts", "intake", "kpi", "mesh", webhook_delivery.PART)
+PARTS = frozenset({*READERS, "jobs", "relay"})
 
 
 async def run_worker(settings: Settings, only: frozenset[str], stop: asyncio.Event) -> None:
@@ -84,7 +88,9 @@ async def run_worker(settings: Settings, only: frozenset[str], stop: asyncio.Eve
             stack, settings, ProcessRole.WORKER, name=f"molam-{'-'.join(sorted(parts))}"
         )
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_consume(settings, parts, db, named=bool(only), stop=stop))
+            # Two readers under one name would have half of the events each.
+            named = len(only & {*READERS}) == 1
+            tasks.create_task(_consume(settings, parts, db, named=named, stop=stop))
             if webhook_delivery.PART in parts:
                 tasks.create_task(webhook_delivery.deliver(settings, db, stop))
             if "jobs" in parts:
@@ -136,6 +142,10 @@ def _consumers(
         # Only here: other parts need no key of SIRA's.
         mesh = mesh_of(settings, db, worker="mesh")
         consumers.extend(mesh_jobs.consumers(mesh, group=group))
+    if "alerts" in parts:
+        known = registry()
+        runtime = Runtime(db, known, PolicyBook(known), worker_name("alerts"))
+        consumers.extend(alerts_jobs.consumers(watch_of(settings, runtime), group=group))
     if webhook_delivery.PART in parts:
         consumers.append(webhook_delivery.consumer(group=group))
     return consumers
@@ -147,7 +157,7 @@ async def _consume(
     kafka = Kafka.of(settings)
     group = settings.kafka_group_id if named and kafka is not None else ""
     consumers = _consumers(settings, parts, db, group=group)
-    topics = (*payments.TOPICS, *mesh_jobs.TOPICS)
+    topics = (*payments.TOPICS, *mesh_jobs.TOPICS, *alerts_jobs.TOPICS)
     async with asyncio.TaskGroup() as tasks:
         if consumers:
             tasks.create_task(
@@ -173,7 +183,7 @@ async def _do_jobs(
     ):
         runtime = Runtime(db, known, PolicyBook(known), worker_name("jobs"))
         desk = desk_of(settings, runtime)
-        mesh = mesh_of(settings, db, worker="jobs")
+        mesh, watch = mesh_of(settings, db, worker="jobs"), watch_of(settings, runtime)
         await jobs.run_jobs(
             db,
             dsn=settings.database_dsn,
@@ -186,9 +196,12 @@ async def _do_jobs(
                 *approvals_jobs.handlers(known),
                 *risk_jobs.handlers(desk),
                 *banks_jobs.handlers(post.teller),
+                *payout_jobs.handlers(post.teller),
                 *refunds_jobs.handlers(ApprovalService.of(settings)),
                 *statements_jobs.handlers(confirm_with(post.teller)),
                 *mesh_jobs.handlers(mesh),
+                *probes.handlers(post.teller),
+                *alerts_jobs.handlers(watch),
                 *(() if settings.is_production else drill.handlers(clock)),
             ],
             crons=[
@@ -200,7 +213,7 @@ async def _do_jobs(
                 *payments_jobs.CRONS,
                 *disputes_jobs.crons(files),
                 *dispute_jobs.crons(),
-                *payout_jobs.CRONS,
+                *payout_jobs.crons(post),
                 *banks_jobs.crons(post),
                 *statements_jobs.crons(confirm_with(post.teller)),
                 *refunds_jobs.crons(known),
@@ -209,14 +222,26 @@ async def _do_jobs(
                 *report_jobs.crons(files),
                 *webhook_metrics.crons(clock),
                 *webhooks_jobs.crons(),
-                *approvals_jobs.crons(known),
-                *risk_jobs.crons(),
-                *notices_jobs.crons(),
+                *_operations_crons(known, watch),
                 *audit_jobs.crons(load_signer(settings), files),
                 _tidy(settings),
             ],
             stop=stop,
         )
+
+
+def _operations_crons(known: Registry, watch: Watch) -> Sequence[jobs.Cron]:
+    return (
+        *approvals_jobs.crons(known),
+        *risk_jobs.crons(),
+        *alerts_jobs.crons(watch),
+        *notices_jobs.crons(),
+    )
+
+
+def _mesh_handlers(settings: Settings, mesh: Mesh) -> Sequence[jobs.JobHandler]:
+    drills = () if settings.is_production else drill.handlers(SystemClock())
+    return (*mesh_jobs.handlers(mesh), *drills)
 
 
 def _mesh_crons(settings: Settings, mesh: Mesh, post: Post) -> Sequence[jobs.Cron]:

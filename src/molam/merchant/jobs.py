@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from molam.kernel.clock import Clock
-from molam.merchant import cache_store, commands, upkeep, watch
+from molam.merchant import cache_store, commands, measuring, upkeep, watch
 from molam.platform.db import Database
 from molam.platform.jobs import Cron, Job, JobHandler
 
@@ -39,7 +39,11 @@ def crons(refresh_db: Callable[[], Database], clock: Clock) -> list[Cron]:
     async def watch_seasons(db: Database) -> None:
         await watch.watch_seasons(db, now=clock.now())
 
+    async def measure(db: Database) -> None:
+        await measuring.measure(db)
+
     return [
+        Cron("merchant.measure", "* * * * *", measure),
         Cron("merchant.refresh_view", "*/5 * * * *", refresh_view),
         Cron("merchant.check_drift", "3-59/10 * * * *", check_drift),
         Cron("merchant.abandon_undecided", "1-59/5 * * * *", _abandon),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from molam.kernel.clock import Instant
 from molam.kernel.ids import uuid7
-from molam.merchant import store, upkeep_store
+from molam.merchant import store, unusual, upkeep_store
 from molam.platform.db import Database
 from molam.sira import anomaly, sentences
 from molam.sira.finding import Finding
@@ -23,23 +24,58 @@ _TITLES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """One test of one merchant's last hour."""
+
+    merchant: upkeep_store.LiveMerchantRow
+    finding: Finding
+    quiet: timedelta
+
+
 async def watch_seasons(db: Database, *, now: Instant) -> int:
     """
     Judge the last complete hour of every live merchant; return how many alerts that raised.
 
     Nothing is judged while counting is behind: an hour that has not been counted
-    yet looks silent, and its silence would be news.
+    yet looks silent, and its silence would be news. What is found is believed only if
+    it stands out among all that was tested, so that many merchants have no more chance
+    findings than few.
     """
     behind = await db.read(upkeep_store.FIND_BEHIND, before=_hour_start(now))
     if behind[0].behind:
         return 0
-    live = await db.read(upkeep_store.LIST_LIVE)
-    raised = 0
-    for merchant in live:
+    weighed: list[_Weighed] = []
+    platform = unusual.Everybody(_hour_start(now))
+    for merchant in await db.read(upkeep_store.LIST_LIVE):
         history, first_hour_of_week = await _history(db, merchant, now)
-        for finding in anomaly.detect(history, first_hour_of_week=first_hour_of_week):
-            quiet = anomaly.refractory(len(history))
-            raised += await _raise(db, merchant, finding, quiet=quiet, now=now)
+        platform.add(history)
+        quiet = anomaly.refractory(len(history))
+        weighed.extend(
+            _Weighed(merchant, finding, quiet)
+            for finding in anomaly.weigh(history, first_hour_of_week=first_hour_of_week)
+        )
+    of_all = platform.weigh()
+    kept = set(
+        anomaly.confident(
+            [*(each.finding.score for each in weighed), *(finding.score for finding in of_all)]
+        )
+    )
+    raised = 0
+    for place, each in enumerate(weighed):
+        if place in kept and anomaly.is_news(each.finding):
+            raised += await _raise(db, each.merchant, each.finding, quiet=each.quiet, now=now)
+    judged = [
+        *(
+            unusual.Judged(each.finding, each.merchant.merchant_id, place in kept)
+            for place, each in enumerate(weighed)
+        ),
+        *(
+            unusual.Judged(finding, None, place in kept)
+            for place, finding in enumerate(of_all, len(weighed))
+        ),
+    ]
+    await unusual.tell_of(db, judged, now=now)
     return raised
 
 

@@ -63,8 +63,20 @@ HEADLINES = MappingProxyType(
         (Kind.BOOKS_DIFFER, "en"): "An account at a bank does not add up: {title}",
         (Kind.MESH_FROZEN, "fr"): "Plusieurs banques faiblissent à la fois : {title}",
         (Kind.MESH_FROZEN, "en"): "Several banks are failing at once: {title}",
+        (Kind.SHIFT_HALTED, "fr"): "Une bascule progressive s'est arrêtée : {title}",
+        (Kind.SHIFT_HALTED, "en"): "A gradual shift was halted: {title}",
+        (Kind.MESH_PRACTICE_FAILED, "fr"): "Une banque de secours échoue à l'exercice : {title}",
+        (Kind.MESH_PRACTICE_FAILED, "en"): "A stand-in bank failed its practice run: {title}",
+        (Kind.REMEDIATION_HELD, "fr"): "Plus rien ne se fait de soi-même : {title}",
+        (Kind.REMEDIATION_HELD, "en"): "Nothing more is done by itself: {title}",
         (Kind.RECONCILIATION_OVERDUE, "fr"): "Versements déplacés non réglés à temps : {title}",
         (Kind.RECONCILIATION_OVERDUE, "en"): "Rerouted payouts not settled in time: {title}",
+        (Kind.ALERT_OPENED, "fr"): "Alerte : {title}",
+        (Kind.ALERT_OPENED, "en"): "Alert: {title}",
+        (Kind.ALERT_ENDED, "fr"): "Alerte terminée : {title}",
+        (Kind.ALERT_ENDED, "en"): "Alert over: {title}",
+        (Kind.ALERT_ESCALATED, "fr"): "Personne n'a pris cette alerte : {title}",
+        (Kind.ALERT_ESCALATED, "en"): "Nobody has taken this alert on: {title}",
         (Kind.PAYOUT_DESTINATION_CHANGED, "fr"): "Vos versements iront ailleurs : {title}",
         (Kind.PAYOUT_DESTINATION_CHANGED, "en"): "Your payouts will go elsewhere: {title}",
         (Kind.ACCOUNT_CHANGED, "fr"): "Compte marchand : {title}",
@@ -133,12 +145,40 @@ ADVICE = MappingProxyType(
             "The cause is likely a common one. Routes stay as they are and nothing moves by "
             "itself: look for what they share."
         ),
+        (Kind.SHIFT_HALTED, "fr"): (
+            "Elle reste où elle en est et rien ne bouge de soi-même : poursuivez-la à deux, ou "
+            "revenez sur la route."
+        ),
+        (Kind.SHIFT_HALTED, "en"): (
+            "It stays where it is and nothing moves by itself: two people may let it go on, or "
+            "roll the route back."
+        ),
+        (Kind.MESH_PRACTICE_FAILED, "fr"): (
+            "Elle n'a pas payé ce qui lui a été confié pour essai. Si la première tombe, elle ne "
+            "la remplacera pas : voyez avec elle ce qui manque."
+        ),
+        (Kind.MESH_PRACTICE_FAILED, "en"): (
+            "It did not pay what it was given to try. If the first bank fails, it will not stand "
+            "in for it: find out from it what is missing."
+        ),
+        (Kind.REMEDIATION_HELD, "fr"): (
+            "Les alertes restent ouvertes et rien n'est proposé pour elles : voyez ensemble ce qui "
+            "aiderait."
+        ),
+        (Kind.REMEDIATION_HELD, "en"): (
+            "The alerts stay open and nothing is proposed for them: find out together what would "
+            "help."
+        ),
         (Kind.RECONCILIATION_OVERDUE, "fr"): (
             "La banque avait promis de payer plus tôt. Interrogez-la, et prévenez les marchands."
         ),
         (Kind.RECONCILIATION_OVERDUE, "en"): (
             "The bank had promised to pay earlier. Ask it, and tell the merchants."
         ),
+        (Kind.ALERT_OPENED, "fr"): "Ouvrez la page et prenez-la en charge, ou dites pourquoi non.",
+        (Kind.ALERT_OPENED, "en"): "Open the page and take it on, or say why not.",
+        (Kind.ALERT_ESCALATED, "fr"): "Les premiers prévenus n'ont pas répondu : c'est à vous.",
+        (Kind.ALERT_ESCALATED, "en"): "Those told first have not answered: it is your turn.",
         (Kind.PAYOUT_DESTINATION_CHANGED, "fr"): (
             "Les versements vers ce compte attendent 24 heures. Si ce n'était pas vous, changez-le "
             "et prévenez-nous."

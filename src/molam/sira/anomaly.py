@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from statistics import fmean, median
 
+from molam.sira.anomaly_drift import DRIFT_SCORE_MIN, drift_test
 from molam.sira.finding import Finding, Kind, Severity
-from molam.sira.season import HOURS_A_WEEK, Baseline, fit
+from molam.sira.season import HOURS_A_DAY, HOURS_A_WEEK, Baseline, fit
 from molam.sira.sentences import explain
-from molam.sira.tails import beta_above, beta_below, count_lower, count_upper
+from molam.sira.tails import beta_above, beta_below, count_lower, count_upper, normal_score
 
 __all__ = [
     "Finding",
@@ -22,9 +23,12 @@ __all__ = [
     "count_rule",
     "detect",
     "explain",
+    "is_news",
     "rate_rule",
+    "rate_test",
     "refractory",
     "surge",
+    "weigh",
 ]
 
 HISTORY_HOURS_MIN = 2 * HOURS_A_WEEK
@@ -85,8 +89,15 @@ def surge(*, observed: int, previous: int) -> Finding | None:
 def count_rule(
     baseline: Baseline, counts: Sequence[int], *, high: Kind | None, low: Kind | None
 ) -> Finding | None:
+    """Judge the last hours' *counts* by `count_test`; None if they are ordinary."""
+    return _news(count_test(baseline, counts, high=high, low=low))
+
+
+def count_test(
+    baseline: Baseline, counts: Sequence[int], *, high: Kind | None, low: Kind | None
+) -> Finding | None:
     """
-    Judge the last hours' *counts*, all after what *baseline* has seen bar the last.
+    Weigh the last hours' *counts*, all after what *baseline* has seen bar the last.
 
     The last count is the hour *baseline* expects; those before it, it has seen.
     The strongest of the windows in `WINDOW_HOURS` speaks.
@@ -102,7 +113,7 @@ def count_rule(
             (high, count_upper(observed, mean, variance)),
             (low, count_lower(observed, mean, variance)),
         ):
-            if kind is not None and score > COUNT_SCORE_MIN:
+            if kind is not None:
                 found.append(_counted(kind, score, observed=observed, mean=mean, hours=hours))
     return max(found, key=lambda finding: finding.score, default=None)
 
@@ -110,11 +121,26 @@ def count_rule(
 def rate_rule(
     kind: Kind, *, hits: int, trials: int, usual_hits: int, usual_trials: int
 ) -> Finding | None:
-    """
-    Judge a rate against its usual value, which counts as much as 200 trials.
+    """Judge a rate by `rate_test`; None if it has not shifted with a probability above 0.99."""
+    return _news(
+        rate_test(kind, hits=hits, trials=trials, usual_hits=usual_hits, usual_trials=usual_trials)
+    )
 
-    Speaks when the rate has shifted by more than two points, in the direction
-    that *kind* names, with a probability above 0.99.
+
+def rate_test(
+    kind: Kind,
+    *,
+    hits: int,
+    trials: int,
+    usual_hits: int,
+    usual_trials: int,
+    hours: int = RATE_WINDOW_HOURS,
+) -> Finding | None:
+    """
+    Weigh a rate against its usual value, which counts as much as 200 trials.
+
+    The score says how sure it is that the rate has shifted by more than two points in
+    the direction that *kind* names. None when too little is known.
     """
     if trials < RATE_TRIALS_MIN or usual_trials < RATE_PRIOR_STRENGTH:
         return None
@@ -126,22 +152,25 @@ def rate_rule(
         score = beta_below(usual - RATE_SHIFT, after_hits, after_misses)
     else:
         score = beta_above(usual + RATE_SHIFT, after_hits, after_misses)
-    if score <= RATE_SCORE_MIN:
-        return None
     return Finding(
         kind=kind,
         severity=_severity(score),
         score=score,
         observed=hits / trials,
         expected=usual,
-        hours=RATE_WINDOW_HOURS,
+        hours=hours,
         trials=trials,
     )
 
 
 def amount_rule(usual: Sequence[float], recent: Sequence[float]) -> Finding | None:
+    """Judge log amounts by `amount_test`; None if they are ordinary."""
+    return _news(amount_test(usual, recent))
+
+
+def amount_test(usual: Sequence[float], recent: Sequence[float]) -> Finding | None:
     """
-    Judge log amounts, season removed, by robust z: one far out, or eight in a row.
+    Weigh log amounts, season removed, by robust z: one far out, or eight in a row.
 
     *recent* is newest last; the finding's figures are factors of the ordinary.
     """
@@ -153,17 +182,15 @@ def amount_rule(usual: Sequence[float], recent: Sequence[float]) -> Finding | No
         return None
     scores = [(value - middle) / deviation for value in recent]
     run = fmean(scores[-AMOUNT_RUN:]) if len(scores) >= AMOUNT_RUN else 0.0
-    if abs(scores[-1]) > AMOUNT_Z_MAX:
-        z, value, hours = scores[-1], recent[-1], 1
-    elif abs(run) > AMOUNT_MEAN_Z_MAX:
+    if abs(scores[-1]) <= AMOUNT_Z_MAX and abs(run) > AMOUNT_MEAN_Z_MAX:
         # A mean of eight varies less than one by the root of eight.
         z, value, hours = run * math.sqrt(AMOUNT_RUN), fmean(recent[-AMOUNT_RUN:]), AMOUNT_RUN
     else:
-        return None
+        z, value, hours = scores[-1], recent[-1], 1
     return Finding(
         kind=Kind.TICKET_HIGH if z > 0 else Kind.TICKET_LOW,
         severity="warning",
-        score=_normal_score(abs(z)),
+        score=normal_score(abs(z)),
         observed=math.exp(value - middle),
         expected=1.0,
         hours=hours,
@@ -171,8 +198,19 @@ def amount_rule(usual: Sequence[float], recent: Sequence[float]) -> Finding | No
 
 
 def detect(history: Sequence[Hour], *, first_hour_of_week: int) -> list[Finding]:
+    """Judge the last hour of *history* by `weigh`, and return what is out of the ordinary."""
+    tested = weigh(history, first_hour_of_week=first_hour_of_week)
+    return [finding for finding in tested if is_news(finding)]
+
+
+def is_news(finding: Finding) -> bool:
+    """Tell whether one test alone, among no others, says that something is unusual."""
+    return finding.score > _FLOORS.get(finding.kind, COUNT_SCORE_MIN)
+
+
+def weigh(history: Sequence[Hour], *, first_hour_of_week: int) -> list[Finding]:
     """
-    Judge the last hour of *history* by all that came before it.
+    Weigh the last hour of *history* by all that came before it: every test that can be made.
 
     *history* holds consecutive local hours, silent ones included, the last of them
     complete. With less than two weeks of it nobody knows what is ordinary.
@@ -190,14 +228,14 @@ def detect(history: Sequence[Hour], *, first_hour_of_week: int) -> list[Finding]
         _judge_counts(
             [h.disputes for h in past], history[-1].disputes, first, of=Kind.DISPUTES_HIGH
         ),
-        rate_rule(
+        rate_test(
             Kind.SUCCESS_RATE_LOW,
             hits=sum(h.payments for h in last_day),
             trials=sum(h.created for h in last_day),
             usual_hits=sum(h.payments for h in before),
             usual_trials=sum(h.created for h in before),
         ),
-        rate_rule(
+        rate_test(
             Kind.CHARGEBACK_RATE_HIGH,
             hits=sum(h.disputes for h in last_day),
             trials=sum(h.payments for h in last_day),
@@ -205,6 +243,7 @@ def detect(history: Sequence[Hour], *, first_hour_of_week: int) -> list[Finding]
             usual_trials=sum(h.payments for h in before),
         ),
         _judge_tickets(past, history[-1]),
+        _judge_days(history, first=(first_hour_of_week + skipped) % HOURS_A_WEEK, skipped=skipped),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -244,7 +283,7 @@ def _judge_counts(
 ) -> Finding | None:
     baseline = fit(past, first_hour_of_week=first_hour_of_week)
     recent = [*past[1 - max(WINDOW_HOURS) :], last]
-    return count_rule(baseline, recent, high=of, low=Kind.PAYMENTS_LOW if low else None)
+    return count_test(baseline, recent, high=of, low=Kind.PAYMENTS_LOW if low else None)
 
 
 def _judge_tickets(past: Sequence[Hour], last: Hour) -> Finding | None:
@@ -252,7 +291,25 @@ def _judge_tickets(past: Sequence[Hour], last: Hour) -> Finding | None:
     usual = [_ticket(hour) for hour in past if hour.payments >= AMOUNT_PAYMENTS_MIN]
     if last.payments < AMOUNT_PAYMENTS_MIN or last.sales <= 0:
         return None
-    return amount_rule(usual, [*usual[1 - AMOUNT_RUN :], _ticket(last)])
+    return amount_test(usual, [*usual[1 - AMOUNT_RUN :], _ticket(last)])
+
+
+def _judge_days(history: Sequence[Hour], *, first: int, skipped: int) -> Finding | None:
+    """Judge whole days once the last of them is over, for what is too slow for an hour to show."""
+    hours = history[skipped:]
+    if (first + len(hours)) % HOURS_A_DAY:
+        return None
+    begin = -first % HOURS_A_DAY
+    return drift_test(
+        [
+            sum(hour.payments for hour in hours[at : at + HOURS_A_DAY])
+            for at in range(begin, len(hours), HOURS_A_DAY)
+        ]
+    )
+
+
+def _news(finding: Finding | None) -> Finding | None:
+    return finding if finding is not None and is_news(finding) else None
 
 
 def _ticket(hour: Hour) -> float:
@@ -274,6 +331,12 @@ def _severity(score: float) -> Severity:
     return "critical" if score > CRITICAL_SCORE_MIN else "warning"
 
 
-def _normal_score(z: float) -> float:
-    """Return -log10 of both normal tails beyond *z*, by their leading term."""
-    return (z * z / 2 + math.log(z) + math.log(math.sqrt(math.pi / 2))) / math.log(10)
+_FLOORS = {
+    Kind.SUCCESS_RATE_LOW: RATE_SCORE_MIN,
+    Kind.CHARGEBACK_RATE_HIGH: RATE_SCORE_MIN,
+    Kind.PAYOUT_FAILURES_HIGH: RATE_SCORE_MIN,
+    Kind.TICKET_HIGH: normal_score(AMOUNT_Z_MAX),
+    Kind.TICKET_LOW: normal_score(AMOUNT_Z_MAX),
+    Kind.PAYMENTS_SINKING: DRIFT_SCORE_MIN,
+    Kind.PAYMENTS_RISING: DRIFT_SCORE_MIN,
+}

@@ -21,6 +21,9 @@ class Kind(Enum):
     CHARGEBACK_RATE_HIGH = "chargeback_rate_high"
     TICKET_HIGH = "ticket_high"
     TICKET_LOW = "ticket_low"
+    PAYMENTS_SINKING = "payments_sinking"
+    PAYMENTS_RISING = "payments_rising"
+    PAYOUT_FAILURES_HIGH = "payout_failures_high"
 
     @property
     def alert_type(self) -> str:

@@ -76,6 +76,30 @@ _SENTENCES = MappingProxyType(
         (Kind.TICKET_HIGH, "en"): "The average ticket {window} is {observed} times the usual.",
         (Kind.TICKET_LOW, "fr"): "Le panier moyen {window} n'est que {observed} fois l'ordinaire.",
         (Kind.TICKET_LOW, "en"): "The average ticket {window} is only {observed} times the usual.",
+        (Kind.PAYMENTS_SINKING, "fr"): (
+            "Les paiements baissent depuis {days} jours : {observed} par jour, contre {expected} "
+            "d'ordinaire les mêmes jours."
+        ),
+        (Kind.PAYMENTS_SINKING, "en"): (
+            "Payments have been sinking for {days} days: {observed} a day, against {expected} "
+            "usually on the same days."
+        ),
+        (Kind.PAYMENTS_RISING, "fr"): (
+            "Les paiements augmentent depuis {days} jours : {observed} par jour, contre {expected} "
+            "d'ordinaire les mêmes jours."
+        ),
+        (Kind.PAYMENTS_RISING, "en"): (
+            "Payments have been rising for {days} days: {observed} a day, against {expected} "
+            "usually on the same days."
+        ),
+        (Kind.PAYOUT_FAILURES_HIGH, "fr"): (
+            "{observed} des {trials} envois à cette banque {window} ont échoué, contre {expected} "
+            "d'ordinaire."
+        ),
+        (Kind.PAYOUT_FAILURES_HIGH, "en"): (
+            "{observed} of the {trials} payouts sent to this bank {window} failed, against "
+            "{expected} usually."
+        ),
     }
 )
 _WINDOWS = MappingProxyType(
@@ -86,7 +110,7 @@ _WINDOWS = MappingProxyType(
         ("en", True): "in the last {hours} hours",
     }
 )
-_RATES = (Kind.SUCCESS_RATE_LOW, Kind.CHARGEBACK_RATE_HIGH)
+_RATES = (Kind.SUCCESS_RATE_LOW, Kind.CHARGEBACK_RATE_HIGH, Kind.PAYOUT_FAILURES_HIGH)
 _ODDS_POWER_MAX = 9
 
 
@@ -117,6 +141,7 @@ def explain(finding: Finding, language: Language, *, currency: str | None = None
         window=_WINDOWS[language, finding.hours > 1].format(hours=finding.hours),
         odds=_odds(finding.score, language),
         trials=format_decimal(finding.trials, locale=language),
+        days=finding.hours // 24,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _LN10 = math.log(10)
+_FAR_Z = 30.0
 _TERMS_MAX = 100_000
 _NEGLIGIBLE = 1e-17
 _TINY = 1e-300
@@ -56,6 +57,15 @@ def beta_above(threshold: float, hits: float, misses: float) -> float:
 def beta_below(threshold: float, hits: float, misses: float) -> float:
     """Return -log10 P(rate >= *threshold*), likewise."""
     return beta_above(1 - threshold, misses, hits)
+
+
+def normal_score(z: float) -> float:
+    """Return -log10 of both normal tails beyond *z*."""
+    tails = math.erfc(z / math.sqrt(2)) if z < _FAR_Z else 0.0
+    if tails > 0:
+        return max(0.0, -math.log10(tails))
+    # By its leading term, where a double has no digits left.
+    return (z * z / 2 + math.log(z) + math.log(math.sqrt(math.pi / 2))) / _LN10
 
 
 def _size(mean: float, variance: float) -> float | None:

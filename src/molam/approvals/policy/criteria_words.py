@@ -98,6 +98,11 @@ TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Lead payouts to a bank",
             "Imposer une banque aux versements",
         ),
+        "RECALL_PAYOUTS": (
+            "Ask banks to give payouts back",
+            "Rappeler des versements auprès des banques",
+        ),
+        "MESH_RESUME_SHIFT": ("Let a halted shift go on", "Poursuivre une bascule arrêtée"),
         "EXECUTE_PLAN": (
             "Execute a plan",
             "Exécuter un plan",

@@ -1,0 +1,1 @@
+"""What is measured and judged, the alerts that follow, and the actions they lead to."""

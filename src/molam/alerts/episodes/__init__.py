@@ -1,0 +1,1 @@
+"""Alerts from opening to end: who is told, who is spared, who took it on."""

@@ -1,0 +1,161 @@
+"""Says an alert in sentences, in the reader's language, from facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from molam.alerts.rules.model import AlertType
+from molam.kernel.clock import Instant
+from molam.kernel.currency import UnknownCurrency
+from molam.kernel.shown import plain
+from molam.platform.web.l10n import Formats, Language, zone_name
+
+NO_BREAK = "\u00a0"
+_NAME_MAX = 80
+_HALF_A_DAY_S = 43_200
+
+TYPES = MappingProxyType(
+    {
+        ("float_low", "fr"): "Float bas",
+        ("float_low", "en"): "Low float",
+        ("recon_match_drop", "fr"): "Rapprochement en baisse",
+        ("recon_match_drop", "en"): "Reconciliation drops",
+        ("refund_spike", "fr"): "Pic de remboursements",
+        ("refund_spike", "en"): "Refunds surge",
+        ("payout_fail_rate", "fr"): "Versements en échec",
+        ("payout_fail_rate", "en"): "Payouts fail",
+        ("dlq_growth", "fr"): "Tâches retenues",
+        ("dlq_growth", "en"): "Jobs held back",
+        ("fraud_score_high", "fr"): "Risque de fraude",
+        ("fraud_score_high", "en"): "Fraud risk",
+        ("conversion_drop", "fr"): "Conversion en baisse",
+        ("conversion_drop", "en"): "Conversion drops",
+        ("chargeback_spike", "fr"): "Pic de rétrofacturations",
+        ("chargeback_spike", "en"): "Chargebacks surge",
+    }
+)
+
+# `{name}` is the directory's, cleaned; everything else is made here.
+_SAID = MappingProxyType(
+    {
+        ("float_low", "fr"): "Le float de {name} est de {value}, sous {limit} depuis {since}",
+        ("float_low", "en"): "The float of {name} is {value}, under {limit} since {since}",
+        ("recon_match_drop", "fr"): (
+            "{value} du relevé de {name} se rapproche, moins de {limit} depuis {since}"
+        ),
+        ("recon_match_drop", "en"): (
+            "{value} of the statement of {name} matches, less than {limit} since {since}"
+        ),
+        ("refund_spike", "fr"): (
+            "{name} rembourse {value} de ses ventes, plus de {limit} depuis {since}"
+        ),
+        ("refund_spike", "en"): (
+            "{name} refunds {value} of its sales, more than {limit} since {since}"
+        ),
+        ("payout_fail_rate", "fr"): (
+            "{value} des versements par {name} échouent, plus de {limit} depuis {since}"
+        ),
+        ("payout_fail_rate", "en"): (
+            "{value} of payouts through {name} fail, more than {limit} since {since}"
+        ),
+        ("dlq_growth", "fr"): "{value} tâches sont retenues, plus de {limit} depuis {since}",
+        ("dlq_growth", "en"): "{value} jobs are held back, more than {limit} since {since}",
+        ("fraud_score_high", "fr"): (
+            "Le risque de fraude de {name} est de {value}, plus de {limit} depuis {since}"
+        ),
+        ("fraud_score_high", "en"): (
+            "The fraud risk of {name} is {value}, more than {limit} since {since}"
+        ),
+        ("conversion_drop", "fr"): (
+            "{value} des paiements chez {name} aboutissent, moins de {limit} depuis {since}"
+        ),
+        ("conversion_drop", "en"): (
+            "{value} of payments at {name} succeed, less than {limit} since {since}"
+        ),
+        ("chargeback_spike", "fr"): (
+            "{value} des ventes de {name} sont rétrofacturées, plus de {limit} depuis {since}"
+        ),
+        ("chargeback_spike", "en"): (
+            "{value} of sales of {name} are charged back, more than {limit} since {since}"
+        ),
+    }
+)
+_SILENT = MappingProxyType(
+    {
+        "fr": "{type} : plus rien n'est mesuré pour {name} depuis {since}",
+        "en": "{type}: nothing has been measured for {name} since {since}",
+    }
+)
+_PLATFORM = MappingProxyType({"fr": "la plateforme", "en": "the platform"})
+
+
+def type_word(alert_type: AlertType | str, language: Language) -> str:
+    return TYPES.get((alert_type, language), alert_type)
+
+
+def name_of(facts: Mapping[str, Any], language: Language) -> str:
+    name = facts.get("name")
+    return plain(name)[:_NAME_MAX] if isinstance(name, str) and name else _PLATFORM[language]
+
+
+def subject(alert_type: AlertType | str, facts: Mapping[str, Any], language: Language) -> str:
+    """Name an alert shortly: ``Low float, Kiosque Médina``."""
+    return f"{type_word(alert_type, language)}, {name_of(facts, language)}"
+
+
+def sentence(
+    alert_type: AlertType | str,
+    facts: Mapping[str, Any],
+    language: Language,
+    *,
+    now: Instant,
+    zone: str = "UTC",
+) -> str:
+    """Say what is the matter: of whom, how much, beyond what, since when."""
+    words = {
+        "type": type_word(alert_type, language),
+        "name": name_of(facts, language),
+        "value": value(facts.get("value"), facts, language),
+        "limit": value(facts.get("fire_at"), facts, language),
+        "since": _since(facts.get("since"), language, now=now, zone=zone),
+    }
+    pattern = _SAID.get((alert_type, language), "{type}, {name}")
+    if facts.get("cause") == "silence":
+        pattern = _SILENT[language]
+    return pattern.format(**words).replace(" :", f"{NO_BREAK}:")
+
+
+def value(number: object, facts: Mapping[str, Any], language: Language) -> str:
+    """Write a value in the unit of its metric."""
+    if not isinstance(number, int | float | Decimal) or isinstance(number, bool):
+        return "\u2013"
+    formats, unit, code = Formats(language), facts.get("unit"), facts.get("currency")
+    if unit == "amount" and isinstance(code, str):
+        try:
+            return formats.money(int(number), code)
+        except UnknownCurrency:
+            return formats.number(int(number))
+    exact = Decimal(str(number))
+    if unit == "share":
+        hundredths = exact * 100
+        return formats.percent(hundredths, 0 if hundredths == int(hundredths) else 1)
+    return formats.number(exact, 0 if exact == int(exact) else 2)
+
+
+def _since(text: object, language: Language, *, now: Instant, zone: str) -> str:
+    if not isinstance(text, str):
+        return "\u2013"
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return "\u2013"
+    local = at.astimezone(ZoneInfo(zone))
+    clock = f"{local:%H:%M}{NO_BREAK}{zone_name(local)}"
+    if abs((now - at).total_seconds()) < _HALF_A_DAY_S:
+        return clock
+    return f"{Formats(language).day(local.date())}, {clock}"

@@ -1,0 +1,1 @@
+"""From an alert to an action, and whether it helped."""

@@ -1,0 +1,1 @@
+"""When a measured value is an alert, and how each watched tenant stands."""

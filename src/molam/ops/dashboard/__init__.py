@@ -1,0 +1,1 @@
+"""The operations dashboard: figures by the hour, widgets, and what is recommended."""

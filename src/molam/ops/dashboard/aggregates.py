@@ -1,0 +1,79 @@
+"""Adding up what happened by the hour: only what changed, and exactly."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prometheus_client import Counter, Gauge
+
+from molam.kernel.clock import Instant
+from molam.ops.dashboard import aggregate_store as store
+from molam.platform.db import Database, Tx
+
+MARKS_MAX = 20_000
+_ROUNDS_MAX = 200
+_HOUR = timedelta(hours=1)
+
+ADDED_UP = Counter("molam_dashboard_hours_added_up_total", "Marks of changed hours taken in.")
+WAITING = Gauge("molam_dashboard_hours_waiting", "Marks of changed hours that wait.")
+
+
+async def refresh(db: Database) -> int:
+    """Add up every hour that has changed, and look at floats; return how many marks that took."""
+    taken = 0
+    for number in range(_ROUNDS_MAX):
+        async with db.transaction("dashboard.refresh") as tx:
+            await tx.one(store.LOCK)
+            marks = await add_up(tx)
+            if number == 0:
+                await _look_at_floats(tx)
+            await tx.one(store.TELL)
+        taken += marks
+        if marks < MARKS_MAX:
+            break
+    ADDED_UP.inc(taken)
+    return taken
+
+
+async def add_up(tx: Tx) -> int:
+    """Take the marks there are, at most a batch, and add those hours up again."""
+    taken = await tx.one(store.TAKE_MARKS, marks_max=MARKS_MAX)
+    assert taken is not None
+    if taken.touched is None:
+        return 0
+    await _replace(tx, taken.touched)
+    return taken.marks
+
+
+async def refresh_snapshots(db: Database, *, now: Instant) -> int:
+    """Store the last seven days of the platform and of whoever was active since an hour ago."""
+    async with db.transaction("dashboard.refresh_snapshots") as tx:
+        counted = await tx.one(store.REFRESH_SNAPSHOTS, since=now - _HOUR)
+        await tx.run(store.REFRESH_LOCATIONS)
+        await tx.one(store.TELL)
+    assert counted is not None
+    (lag,) = await db.read(store.FIND_LAG)
+    WAITING.set(lag.waiting)
+    return counted.count
+
+
+async def rebuild(db: Database, *, begins: Instant, ends: Instant) -> int:
+    """Add up a range again, whatever was there; return how many hours of tenants that was."""
+    async with db.transaction("dashboard.mark_range") as tx:
+        await tx.run(store.TOUCH_RANGE, begins=begins, ends=ends)
+    return await refresh(db)
+
+
+async def _replace(tx: Tx, touched: str) -> None:
+    await tx.run(store.CLEAR, touched=touched)
+    await tx.run(store.COUNT_CUSTOMERS, touched=touched)
+    await tx.run(store.ADD_UP_MERCHANTS, touched=touched)
+    await tx.run(store.ADD_UP_BANKS, touched=touched)
+    await tx.run(store.ROLL_UP, touched=touched)
+
+
+async def _look_at_floats(tx: Tx) -> None:
+    looked = await tx.one(store.LOOK_AT_FLOATS)
+    assert looked is not None
+    if looked.touched is not None:
+        await tx.run(store.ROLL_UP, touched=looked.touched)

@@ -1,0 +1,290 @@
+"""The statements that read the hours: series, rankings, heat, and the rows behind a figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from molam.platform.db import Query
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRow:
+    payload: dict[str, Any]
+    snapshot_ts: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PointRow:
+    at: datetime
+    value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRow:
+    value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyRow:
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    id: str
+    name: str
+    value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """How much fell on one hour of one weekday (1 is Monday), in UTC."""
+
+    weekday: int
+    hour: int
+    value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A row that a figure counts."""
+
+    kind: str
+    id: str
+    merchant_id: str
+    merchant_name: str
+    amount: int
+    currency: str
+    status: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    id: str
+    name: str
+
+
+FIND_SNAPSHOT = Query(
+    """
+    /* dashboard.find_snapshot */
+    select payload, snapshot_ts
+      from ops.dash_snapshots
+     where tenant_type = :tenant_type and tenant_id is not distinct from :tenant_id
+       and snapshot_ts > now() - interval '5 minutes'
+    """,
+    row=SnapshotRow,
+)
+
+COMPUTE_SNAPSHOT = Query(
+    """
+    /* dashboard.compute_snapshot */
+    select ops.compute_dashboard_snapshot(:scope, now()) as payload, now() as snapshot_ts
+    """,
+    row=SnapshotRow,
+)
+
+LIST_CURRENCIES = Query(
+    """
+    /* dashboard.list_currencies */
+    select currency
+      from ops.dash_aggregates_hourly
+     where scope = :scope and bucket_ts > now() - interval '31 days'
+     group by currency
+     order by sum(transaction_count) desc, sum(gmv) desc, currency
+    """,
+    row=CurrencyRow,
+)
+
+FIND_CURRENCY = Query(
+    """
+    /* dashboard.find_currency */
+    select coalesce((select default_currency from tenancy.merchants where 'merchant:' || id = :scope),
+                    (select currency from tenancy.agents where 'agent:' || id = :scope),
+                    (select currency_codes[1] from payments.bank_profiles where 'bank:' || id = :scope),
+                    'XOF') as currency
+    """,
+    row=CurrencyRow,
+)
+
+
+# The value of a bucket, by how the figure adds up. Columns come from the list of figures
+# and from nobody's request.
+_VALUES = {
+    "sum": "coalesce(sum(a.{name}), 0)::numeric",
+    "last": "(array_agg(a.{name} order by a.bucket_ts desc) filter (where a.{name} is not null))[1]::numeric",
+    "ratio": "least(round(sum(a.{top})::numeric / nullif(sum(a.{bottom}), 0), 4), 1)",
+}
+
+
+def _value(how: str, name: str, over: tuple[str, str] | None) -> str:
+    top, bottom = over or ("", "")
+    return _VALUES[how].format(name=name, top=top, bottom=bottom)
+
+
+def series_of(name: str, how: str, over: tuple[str, str] | None) -> Query[PointRow]:
+    """Write the statement for one figure by buckets."""
+    if how == "distinct":
+        value = "ops.distinct_customers(:scope, :currency, b.at, b.at + :bucket::interval)::numeric"
+    else:
+        value = f"""(select {_value(how, name, over)}
+               from ops.dash_aggregates_hourly a
+              where a.scope = :scope and a.currency = :currency
+                and a.bucket_ts >= b.at and a.bucket_ts < b.at + :bucket::interval)"""
+    return Query(
+        f"""
+    /* dashboard.series_of_{name} */
+    select b.at, {value} as value
+      from (select :begins::timestamptz + n * :bucket::interval as at
+              from generate_series(0, :buckets - 1) as n) as b
+     order by 1
+    """,
+        row=PointRow,
+    )
+
+
+def total_of(name: str, how: str, over: tuple[str, str] | None) -> Query[ValueRow]:
+    """Write the statement for one figure over a whole time."""
+    if how == "distinct":
+        text = "select ops.distinct_customers(:scope, :currency, :begins, :ends)::numeric as value"
+    else:
+        text = f"""select {_value(how, name, over)} as value
+      from ops.dash_aggregates_hourly a
+     where a.scope = :scope and a.currency = :currency and a.bucket_ts >= :begins and a.bucket_ts < :ends"""
+    return Query(f"/* dashboard.total_of_{name} */ {text}", row=ValueRow)
+
+
+_GROUPS = {
+    "country": ("a.scope like 'country:%'", "a.country", "a.country"),
+    "region": ("a.tenant_type = 'region'", "a.tenant_id", "a.tenant_id"),
+    "merchant": (
+        "a.tenant_type = 'merchant'",
+        "a.tenant_id",
+        "(select m.name from tenancy.merchants m where m.id = a.tenant_id)",
+    ),
+    "agent": (
+        "a.tenant_type = 'agent'",
+        "a.tenant_id",
+        "(select g.name from tenancy.agents g where g.id = a.tenant_id)",
+    ),
+    "bank": (
+        "a.tenant_type = 'bank'",
+        "a.tenant_id",
+        "(select p.name from payments.bank_profiles p where p.id = a.tenant_id)",
+    ),
+}
+
+
+def ranking_of(by: str, name: str, how: str, over: tuple[str, str] | None) -> Query[Ranked]:
+    """Write the statement for who has most of one figure."""
+    where, id_, label = _GROUPS[by]
+    value = "sum(a.unique_customers)::numeric" if how == "distinct" else _value(how, name, over)
+    if how == "distinct" and by in {"country", "region", "merchant"}:
+        value = f"ops.distinct_customers('{by}:' || {id_}, :currency, :begins, :ends)::numeric"
+    return Query(
+        f"""
+    /* dashboard.rank_{by}_by_{name} */
+    select {id_} as id, coalesce({label}, {id_}) as name, {value} as value
+      from ops.dash_aggregates_hourly a
+     where {where} and a.currency = :currency and a.bucket_ts >= :begins and a.bucket_ts < :ends
+     group by {id_}
+     order by 3 desc nulls last, 1
+     limit :limit
+    """,
+        row=Ranked,
+    )
+
+
+def heat_of(name: str, how: str, over: tuple[str, str] | None) -> Query[Heat]:
+    """Write the statement for one figure by weekday and hour."""
+    counted = ("sum", "unique_customers") if how == "distinct" else (how, name)
+    value = _value(*counted, over)
+    return Query(
+        f"""
+    /* dashboard.heat_of_{name} */
+    select extract(isodow from a.bucket_ts at time zone 'UTC')::int as weekday,
+           extract(hour from a.bucket_ts at time zone 'UTC')::int as hour, {value} as value
+      from ops.dash_aggregates_hourly a
+     where a.scope = :scope and a.currency = :currency and a.bucket_ts >= :begins and a.bucket_ts < :ends
+     group by 1, 2
+     order by 1, 2
+    """,
+        row=Heat,
+    )
+
+
+_BEHIND = """
+    select {kind} as kind, x.id, x.merchant_id, m.name as merchant_name, x.amount, x.currency,
+           x.status, x.occurred_at
+      from {table} x
+      join tenancy.merchants m on m.id = x.merchant_id
+     where x.currency = :currency and x.occurred_at >= :begins and x.occurred_at < :ends and {which}
+       and (:tenant_type::text = 'platform' or :tenant_type = 'agent' and false
+            or :tenant_type = 'merchant' and x.merchant_id = :tenant_id
+            or :tenant_type = 'region' and ops.region_of(m.country) = :tenant_id
+            or :tenant_type = 'bank' and {bank})
+       and (:country::text is null or m.country = :country)
+     order by x.occurred_at desc, x.id desc
+     limit :limit
+"""
+
+_TRANSACTIONS = "payments.wallet_transactions"
+
+
+def _behind(name: str, kind: str, table: str, which: str, *, bank: str = "false") -> Query[Behind]:
+    text = _BEHIND.format(kind=kind, table=table, which=which, bank=bank)
+    return Query(f"/* dashboard.list_{name}_behind */ {text}", row=Behind)
+
+
+_BANK = "x.bank_profile_id = :tenant_id"
+BEHIND = {
+    "sales": _behind(
+        "sales", "'payment'", _TRANSACTIONS, "x.type = 'payment' and x.state = 'succeeded'"
+    ),
+    "attempts": _behind(
+        "attempts", "'payment'", _TRANSACTIONS, "x.type = 'payment' and x.state <> 'pending'"
+    ),
+    "refunds": _behind(
+        "refunds", "'refund'", _TRANSACTIONS, "x.type = 'refund' and x.state = 'succeeded'"
+    ),
+    "disputes": _behind("disputes", "'dispute'", "payments.disputes", "true"),
+    "payouts": _behind("payouts", "'payout'", "payments.payouts", "x.state = 'paid'", bank=_BANK),
+    "failed": _behind(
+        "failed",
+        "'payout'",
+        "payments.payouts",
+        "x.state in ('failed', 'returned')",
+        bank=_BANK,
+    ),
+    "pending": _behind(
+        "pending",
+        "'payout'",
+        "payments.payouts",
+        "x.state in ('scheduled', 'held', 'pending', 'in_transit')",
+        bank=_BANK,
+    ),
+}
+
+_TENANTS = {
+    "merchant": "select id, name from tenancy.merchants",
+    "agent": "select id, name from tenancy.agents where status = 'active'",
+    "bank": "select id, name from payments.bank_profiles",
+    "region": "select distinct ops.region_of(country) as id, ops.region_of(country) as name from tenancy.merchants",
+}
+TENANTS = {
+    type_: Query(
+        f"""
+    /* dashboard.list_{type_}_names */
+    select id, name
+      from ({text}) as t
+     where :search = '' or tenancy.folded(id || ' ' || name) like '%' || tenancy.folded(:search) || '%'
+     order by name, id
+     limit :limit
+    """,
+        row=Named,
+    )
+    for type_, text in _TENANTS.items()
+}
