@@ -41,6 +41,7 @@ STYLES = {
     "app.css": ("@tabler/core/dist/css/tabler.min.css", "./css/app.css", "./css/money.css"),
     "ops.css": ("./css/ops.css",),
     "mesh.css": ("./css/ops.css", "./css/mesh.css"),
+    "dashboard.css": ("./css/dashboard.css",),
 }
 PLAIN_STYLES = ("uplot/dist/uPlot.min.css",)
 # The elements and classes whose rules are kept from Tabler: its ground and its form
@@ -56,6 +57,7 @@ SCRIPTS = {
     "ops.js": ("./js/ops.js",),
     "passkeys.js": ("./js/passkeys.js",),
     "evidence.js": ("./js/evidence.js",),
+    "dashboard.js": ("uplot/dist/uPlot.iife.min.js", "./js/dashboard.js"),
 }
 IMAGES = ("favicon.svg",)
 LICENCES = ("htmx.org", "uplot", "@tabler/core", "@tabler/icons")

@@ -32,7 +32,7 @@ from molam.platform.events.postgres_source import PostgresSource
 
 BATCH = 500
 CLEAR_KPI = "truncate merchant.kpi_facts, merchant.kpi_hours, merchant.kpi_days, merchant.kpi_methods, merchant.kpi_heads, merchant.merchant_kpis_cache"
-CLEAR_INTAKE = "truncate payments.wallet_transactions, payments.payouts, payments.disputes; alter table ledger.transfers disable trigger transfers_no_truncate; truncate ledger.transfers, ledger.accounts; alter table ledger.transfers enable trigger transfers_no_truncate"
+CLEAR_INTAKE = "truncate payments.wallet_transactions, payments.payouts, payments.disputes, payments.touched_hours cascade; alter table ledger.transfers disable trigger transfers_no_truncate; truncate ledger.transfers, ledger.accounts; alter table ledger.transfers enable trigger transfers_no_truncate"
 PROGRESS = "update platform.consumer_progress set pos = pos + 500 where \"group\" = 'limit' and part = {part};"
 
 

@@ -425,7 +425,17 @@ async def _explain(world: World, bank: str, what: str) -> None:
         "select action_type, result, coalesce(error_details, payload ->> 'share') as detail, duration_ms"
         " from mesh.mesh_action_logs order by created_at desc limit 3"
     )
-    print(f"  drill {world.drills}, {bank}: {what}; {said}; {[tuple(each) for each in done]}")
+    stands = await world.admin.fetch(
+        "select bank_profile_id, mode, round(p_down::numeric, 3), now() - updated_at as age"
+        " from mesh.member_health order by 1"
+    )
+    asked = await world.admin.fetch(
+        "select status, kind, from_bank_id, now() - created_at as age"
+        " from mesh.mesh_routing_proposals order by created_at desc limit 3"
+    )
+    for rows in (done, stands, asked):
+        print("   ", *(tuple(str(value) for value in each) for each in rows))
+    print(f"  drill {world.drills}, {bank}: {what}; {said}")
 
 
 async def _until(world: World, statement: str, *given: object) -> Any:

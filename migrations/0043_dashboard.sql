@@ -157,7 +157,7 @@ create table ops.dash_aggregates_hourly (
     reconciliation_match_rate numeric(5, 4) generated always as (recon_matched::numeric / nullif(recon_lines, 0)) stored,
     conversion_rate       numeric(5, 4) generated always as (transaction_count::numeric / nullif(attempts_count, 0)) stored,
     fraud_rate            numeric(5, 4) generated always as (
-                              least(fraud_count::numeric / nullif(transaction_count, 0), 1)) stored,
+                              least(fraud_count, transaction_count)::numeric / nullif(transaction_count, 0)) stored,
     created_at            timestamptz not null default now(),
     updated_at            timestamptz not null default now(),
     constraint one_row_an_hour unique nulls not distinct (bucket_ts, tenant_type, tenant_id, country, region, currency),
@@ -220,23 +220,30 @@ create table ops.dash_layouts (
     constraint place_is_on_the_grid check (grid_col + width <= 12)
 );
 
+-- Every agent, where it is if that is known, and how its float stood when it was last looked at.
 create table ops.agent_locations (
     agent_id              text primary key references tenancy.agents (id),
-    latitude              numeric(9, 6) not null constraint latitude_in_range check (latitude between -90 and 90),
-    longitude             numeric(9, 6) not null constraint longitude_in_range check (longitude between -180 and 180),
+    latitude              numeric(9, 6) constraint latitude_in_range check (latitude between -90 and 90),
+    longitude             numeric(9, 6) constraint longitude_in_range check (longitude between -180 and 180),
     country               text not null,
     region                text,
     city                  text,
     address               text,
     float_available       bigint,
+    -- Where a float is too low, by the rule that watches it, and how much of that there is.
+    floor                 bigint,
+    float_share           double precision generated always as (
+                              float_available::double precision / nullif(floor, 0)) stored,
     sales_30d             bigint not null default 0,
     transaction_count_30d bigint not null default 0,
     active                boolean not null default true,
     last_activity_at      timestamptz,
     created_at            timestamptz not null default now(),
-    updated_at            timestamptz not null default now()
+    updated_at            timestamptz not null default now(),
+    constraint a_place_is_whole check ((latitude is null) = (longitude is null))
 );
 create index agent_locations_box on ops.agent_locations (latitude, longitude) where active;
+create index agent_locations_in_need on ops.agent_locations (float_share, agent_id) where active;
 
 create table ops.sira_dash_recommendations (
     id                  uuid primary key,
@@ -306,7 +313,7 @@ create view ops.dash_overview_24h as
            sum(refunds_count)::bigint as refunds_count, sum(disputes_count)::bigint as disputes_count,
            sum(transaction_count)::bigint as transaction_count,
            round(sum(transaction_count) / nullif(sum(attempts_count), 0), 4) as conversion_rate,
-           least(round(sum(fraud_count) / nullif(sum(transaction_count), 0), 4), 1) as fraud_rate,
+           round(least(sum(fraud_count), sum(transaction_count)) / nullif(sum(transaction_count), 0), 4) as fraud_rate,
            (array_agg(float_available order by bucket_ts desc) filter (where float_available is not null))[1]
                as float_available
       from ops.dash_aggregates_hourly
@@ -357,7 +364,7 @@ language sql stable as $$
                (array_agg(float_available order by bucket_ts desc) filter (where float_available is not null))[1]
                    as float_available,
                round(sum(transaction_count) / nullif(sum(attempts_count), 0), 4) as conversion_rate,
-               least(round(sum(fraud_count) / nullif(sum(transaction_count), 0), 4), 1) as fraud_rate,
+               round(least(sum(fraud_count), sum(transaction_count)) / nullif(sum(transaction_count), 0), 4) as fraud_rate,
                round(sum(recon_matched) / nullif(sum(recon_lines), 0), 4) as reconciliation_match_rate
           from ops.dash_aggregates_hourly
          where scope = wanted and bucket_ts > as_of - interval '7 days' and bucket_ts <= as_of

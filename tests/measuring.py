@@ -70,7 +70,7 @@ def a_sample(value: float | Decimal, seconds: float = 0, **changed: Any) -> Samp
 
 def begun(rule: Rule, first: Sample) -> SeriesState:
     name = fingerprint(
-        rule.alert_type, rule.metric, rule.tenant_type, first.tenant_id, first.currency
+        rule.alert_type, rule.metric, rule.tenant_type, first.tenant_id, currency=first.currency
     )
     return series.fresh(rule, name, first, until=first.at - timedelta(seconds=5))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from babel.messages.pofile import read_po
 
+from molam.alerts import routes as alerts
 from molam.approvals import aftermath_endpoints as aftermath
 from molam.approvals import (
     delegation_endpoints,
@@ -27,6 +28,8 @@ from molam.mesh import routes as mesh
 from molam.mesh.control import controller, judging
 from molam.mesh.members.rules import Rules
 from molam.notices import endpoints as notices
+from molam.ops.dashboard import endpoints as dashboard
+from molam.ops.dashboard import recommendation_endpoints, widget_endpoints
 from molam.platform.web import Routes
 
 ROOT = Path(__file__).parents[2]
@@ -180,6 +183,20 @@ def test_every_route_of_the_mesh_is_in_its_guide():
     called = [
         f"{operation.method} {re.sub(r':[a-z]+}', '}', operation.path)}"
         for routes in mesh.API
+        for operation in routes.operations
+    ]
+
+    assert called
+    assert [each for each in called if f"`{each}`" not in guide] == []
+
+
+def test_every_route_of_alerts_and_the_dashboard_is_in_their_guide():
+    guide = (GUIDE / "alerts-api.md").read_text(encoding="utf-8")
+    shown = (dashboard.routes, recommendation_endpoints.routes, widget_endpoints.routes)
+
+    called = [
+        f"{operation.method} {re.sub(r':[a-z]+}', '}', operation.path)}"
+        for routes in (*alerts.API, *shown)
         for operation in routes.operations
     ]
 

@@ -11,6 +11,7 @@ import httpx2
 from callers import bearer
 from fastapi import FastAPI
 
+from molam.alerts.runtime import Watch
 from molam.approvals import store
 from molam.approvals.engine import Engine
 from molam.approvals.risk.commands import Desk
@@ -36,6 +37,7 @@ class Console:
         self.engine = Engine(app.state.runtime)
         self.db: Database = app.state.db
         self.desk: Desk = app.state.desk
+        self.watch: Watch = app.state.watch
 
     def _as(self, who: str, **changed: Any) -> dict[str, str]:
         claims = {"sub": who, "roles": list(_ROLES.get(who, ())), "merchant_id": None}

@@ -43,6 +43,7 @@ PLATFORM_ROLES = (
 STREAMS = frozenset(
     {"/api/merchant/stream", "/live", "/live/transactions", "/live/alerts"}
     | {"/ops/live", "/ops/actions/{id:uuid}/live", "/drill/{id}/live"}
+    | {"/dashboard/live", "/alerts/live", "/alerts/{id:uuid}/live"}
 )
 
 # What a route needs to be told before its answer is about authorisation.

@@ -202,7 +202,6 @@ async def test_public_routes_of_operations_are_these_and_no_others(ops_site: Fas
     public = {each.template for each in ops_site.state.operations if each.needs is PUBLIC}
 
     assert public == {
-        "/",
         "/health",
         "/ready",
         "/metrics",

@@ -85,6 +85,22 @@ async def test_the_first_page_speaks_french(seen: Room) -> None:
     assert "les versements vont à Banque Teranga" in page
 
 
+async def test_a_bank_that_was_left_and_is_well_again_is_not_said_to_fail(
+    room: tuple[Room, Database],
+) -> None:
+    web, db = room
+    async with db.transaction("tests.well_again") as tx:
+        await tx.connection.execute(
+            "update mesh.member_health set p_down = 0.001, better_since = now()"
+        )
+    page = re.sub("<time[^>]*>|</time>", "", await web.page("/"))
+
+    assert "is failing" not in page
+    times = r"at \d\d:\d\d\s\S+ and is well again since \d\d:\d\d\s\S+"
+    assert re.search(f"Banque du Plateau was left {times}; payouts go to Banque Teranga", page)
+    assert "they return after the hold" in page
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [

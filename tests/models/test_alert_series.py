@@ -236,7 +236,7 @@ def settled(state: SeriesState) -> SeriesState:
     return msgspec.structs.replace(state, due_at=None)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(COURSES, RULES, st.randoms(use_true_random=False), st.booleans())
 def test_order_of_coming_changes_nothing_within_the_lateness(told, rule, luck, ticks):
     samples = course(told)
@@ -261,7 +261,7 @@ def test_without_the_wait_order_of_coming_would_decide(monkeypatch):
     assert said(in_order[1]) != said(shuffled[1])
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(COURSES, RULES, st.randoms(use_true_random=False))
 def test_how_it_is_cut_into_batches_changes_nothing(told, rule, luck):
     samples = course(told)
@@ -282,10 +282,14 @@ def test_how_it_is_cut_into_batches_changes_nothing(told, rule, luck):
     assert settled(state) == settled(whole)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(COURSES, RULES)
 def test_a_look_when_it_is_due_misses_nothing(told, rule):
-    """Who looks only when told to sees all transitions, each within the lateness."""
+    """
+    Who looks only when told to sees all transitions, each within the lateness.
+
+    Flapping alone may be told later: it tells nobody anything.
+    """
     samples = course(told)
     state, _ = series.fold(begun(rule, samples[0]), samples, rule, until=samples[-1].at)
     end = samples[-1].at + timedelta(hours=2)
@@ -295,13 +299,14 @@ def test_a_look_when_it_is_due_misses_nothing(told, rule):
     while state.due_at is not None and state.due_at - series.LATENESS < end:
         due_at = state.due_at
         state, more = series.fold(state, [], rule, until=due_at - series.LATENESS)
-        assert all(due_at - each.at <= timedelta(seconds=5, microseconds=1) for each in more)
+        told_late = [each.moved for each in more if due_at - each.at > timedelta(seconds=5.1)]
+        assert set(told_late) <= {"flapping"}
         seen += more
 
     assert said(seen) == said(expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(COURSES, RULES)
 def test_episodes_open_and_end_one_after_the_other(told, rule):
     samples = course(told)
@@ -404,17 +409,17 @@ def test_a_flood_is_judged_before_its_time_rather_than_kept():
 
 
 def test_labels_and_family_make_the_fingerprint_and_the_rule_does_not():
-    name = fingerprint("float_low", "float_available", "agent", "a", "XOF")
+    name = fingerprint("float_low", "float_available", "agent", "a", currency="XOF")
 
-    assert name == fingerprint("float_low", "float_available", "agent", "a", "XOF")
+    assert name == fingerprint("float_low", "float_available", "agent", "a", currency="XOF")
     assert len(
         {
             name,
-            fingerprint("float_low", "float_available", "agent", "b", "XOF"),
-            fingerprint("float_low", "float_available", "agent", "a", "EUR"),
-            fingerprint("float_low", "float_available", "agent", "a", None),
-            fingerprint("float_low", "float_available", "agent", None, "XOF"),
-            fingerprint("refund_spike", "float_available", "agent", "a", "XOF"),
+            fingerprint("float_low", "float_available", "agent", "b", currency="XOF"),
+            fingerprint("float_low", "float_available", "agent", "a", currency="EUR"),
+            fingerprint("float_low", "float_available", "agent", "a", currency=None),
+            fingerprint("float_low", "float_available", "agent", None, currency="XOF"),
+            fingerprint("refund_spike", "float_available", "agent", "a", currency="XOF"),
         }
     ) == 6  # fmt: skip
 

@@ -23,6 +23,7 @@ from molam.mesh.signals.opinions import (
     Observation,
     log_odds,
     opinion,
+    our_age,
     trust,
     weight,
     weighted_median,
@@ -62,6 +63,13 @@ def test_what_others_say_is_no_proof() -> None:
 def test_two_regions_that_were_never_judged_do_not_outweigh_us() -> None:
     said = [Observation(each, 0.9, 60, 0.5) for each in "ab"]
     assert opinion(Observation(OURS, 0.01, 0), said) is None
+
+
+def test_nor_do_they_in_the_minute_between_two_probes() -> None:
+    said = [Observation(each, 0.9, 1, 0.5) for each in "ab"]
+    assert opinion(Observation(OURS, 0.01, our_age(75)), said) is None
+    assert opinion(Observation(OURS, 0.01, our_age(900)), said) is not None, "we hear nothing"
+    assert opinion(Observation(OURS, 0.01, 75), said) is not None, "by the age of our last signal"
 
 
 def test_it_is_said_who_made_us_doubt() -> None:

@@ -10,17 +10,9 @@ from hypothesis import strategies as st
 
 from molam.mesh.control import hysteresis
 from molam.mesh.control.hysteresis import Limits, Place
-from molam.mesh.control.judging import (
-    Bank,
-    Shift,
-    Verdict,
-    World,
-    judge,
-    limits_of,
-    may_eject,
-    next_share,
-)
+from molam.mesh.control.judging import judge, limits_of, may_eject, next_share
 from molam.mesh.control.looking import log_ratio
+from molam.mesh.control.world import Bank, Shift, Verdict, World
 from molam.mesh.members.rules import Rules
 
 LIMITS = Limits()
@@ -271,6 +263,26 @@ def test_a_bank_that_waits_for_people_holds_up_no_other() -> None:
     asked = frozenset({("a", "failover")})
     found = judge(world(flapping, other, WELL, bank("d"), asked=asked))
     assert (found.word, found.from_bank) == ("move", "c")
+
+
+def test_a_bank_that_fails_is_left_before_one_that_is_only_beaten() -> None:
+    beaten = bank("a", is_first=True, waiting=9_000, strikes=3)
+    failing = bank("c", 0.9, waiting=1)
+    found = judge(world(beaten, failing, WELL))
+    assert (found.word, found.from_bank, found.reason) == ("move", "c", "likely_down")
+    down = replace(failing, id="d", p_down=0.999)
+    assert judge(world(beaten, failing, down, WELL)).from_bank == "d"
+
+
+def test_what_was_put_to_people_holds_up_nothing_where_the_controller_may_act_alone() -> None:
+    asked = frozenset({("a", "failover")})
+    other = replace(DOWN, id="c", waiting=1)
+    assert judge(world(DOWN, other, WELL, bank("d"), asked=asked)).from_bank == "c"
+    beaten = bank("e", is_first=True, strikes=3, prefer_order=2)
+    asked = frozenset({("e", "failover")})
+    assert judge(world(beaten, FIT, WELL, asked=asked)).word == "return"
+    alone = judge(world(DOWN, WELL, asked=frozenset({("a", "failover")})))
+    assert (alone.word, alone.from_bank) == ("move", "a"), "it may have become sure meanwhile"
 
 
 def test_a_bank_that_is_left_again_after_a_halted_shift_goes_step_by_step() -> None:

@@ -68,7 +68,7 @@ def test_a_bank_in_no_route_troubles_nobody() -> None:
 
 def test_the_worst_comes_first_and_names_who_takes_over() -> None:
     rows = [
-        a_bank("a", mode="left", left_at=NOW),
+        a_bank("a", mode="left", left_at=NOW, gate_is_open=False, p_down=0.99),
         a_bank("b", p_down=0.9),
         a_bank("c", p_down=0.3),
     ]
@@ -79,7 +79,43 @@ def test_the_worst_comes_first_and_names_who_takes_over() -> None:
         ("b", "down"),
         ("c", "doubtful"),
     ]
-    assert found.troubles[0].instead == "Bank C"
+    # It is handed to the next that is open, although that one fails as well.
+    assert found.troubles[0].instead == "Bank B"
+
+
+def test_a_bank_that_is_well_again_is_not_said_to_fail() -> None:
+    away = {"mode": "left", "left_at": NOW, "gate_is_open": False}
+
+    assert level_of(a_bank("a", **away)) == "returning"
+    assert level_of(a_bank("a", **away, is_stale=True)) == "left"
+    assert level_of(a_bank("a", **away, outage_since=NOW)) == "left"
+    assert level_of(a_bank("a", gate_is_open=False)) == "left"
+
+
+def test_after_a_shift_that_was_halted_payouts_still_go_to_the_bank() -> None:
+    rows = [a_bank("a", mode="left", left_at=NOW), a_bank("b")]
+    found = standings(rows, [ROUTE])
+    flow = flow_of(found, [ROUTE])
+
+    assert found[0].level == "partly"
+    assert flow is not None
+    assert [line.kind for line in flow.lines] == ["goes", "next"]
+
+
+def test_a_gate_that_is_shut_for_some_amounts_is_neither_open_nor_shut() -> None:
+    some = {"gate_is_open": False, "shut_from": [0], "shut_to": [5000]}
+
+    assert level_of(a_bank("a", **some)) == "partly"
+    assert level_of(a_bank("a", **some, p_down=0.9)) == "down"
+    assert level_of(a_bank("a", **{**some, "shut_to": [None]})) == "left"
+
+
+def test_a_bank_that_no_route_names_any_more_is_still_said_to_be_left() -> None:
+    rows = [a_bank("z", mode="left", left_at=NOW, gate_is_open=False, p_down=0.99), a_bank("a")]
+    found = finding(standings(rows, [ROUTE]))
+
+    assert found.kind == "trouble"
+    assert found.troubles[0].instead == "Bank A"
 
 
 def test_nobody_takes_over_where_all_have_failed() -> None:
@@ -95,7 +131,10 @@ def test_silence_is_not_health() -> None:
 
 
 def test_no_line_goes_to_a_bank_that_was_left() -> None:
-    rows = [a_bank("a", mode="left", left_at=NOW), a_bank("b", waiting=2, waiting_value=10)]
+    rows = [
+        a_bank("a", mode="left", left_at=NOW, gate_is_open=False),
+        a_bank("b", waiting=2, waiting_value=10),
+    ]
     flow = flow_of(standings(rows, [ROUTE]), [ROUTE])
 
     assert flow is not None

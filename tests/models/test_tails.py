@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molam.sira.tails import beta_above, beta_below, count_lower, count_upper
+from molam.sira.tails import (
+    beta_above,
+    beta_below,
+    count_lower,
+    count_upper,
+    normal_score,
+    share_lower,
+    share_upper,
+)
 
 
 def poisson_upper(observed, mean):
@@ -78,3 +86,24 @@ def test_rate_is_either_above_or_below(x, hits, misses):
     below = 1 - 10 ** -beta_below(x, hits, misses)
 
     assert above + below == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 30), (3, 40), (20, 60), (55, 60)])
+def test_tail_of_a_share_is_the_sum_of_its_terms(hits, trials):
+    def log_beta(a: float, b: float) -> float:
+        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+    a, b = 180.0, 20.0
+    below = sum(
+        math.comb(trials, count)
+        * math.exp(log_beta(count + a, trials - count + b) - log_beta(a, b))
+        for count in range(hits + 1)
+    )
+    expected = -math.log10(below) if hits / trials < a / (a + b) else 0.0
+    assert share_lower(hits, trials, a, b) == pytest.approx(expected, abs=1e-9)
+    assert share_upper(trials - hits, trials, b, a) == pytest.approx(expected, abs=1e-9)
+
+
+def test_normal_tails_go_on_where_a_double_ends():
+    assert normal_score(3.0) == pytest.approx(2.5687, abs=1e-4)
+    assert normal_score(29.999) == pytest.approx(normal_score(30.001), abs=0.1)

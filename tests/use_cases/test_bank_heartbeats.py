@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+import rerouting
 from bank_health import BANK, a_member, a_mesh, believed, drain, heard, tell, tell_text
 from molam.kernel.clock import ManualClock
-from molam.mesh.signals import folding, intake
+from molam.mesh.control import controller
+from molam.mesh.signals import folding, intake, queries
 from molam.platform.db import Database
 
 OTHER = "bp_other"
@@ -178,3 +181,46 @@ async def test_beats_are_kept_to_the_last_thousand_gaps(worker_db, db, member):
     )
     assert gaps == 1000
     assert abs((last_at - now).total_seconds()) < 0.01
+
+
+async def strikes_of_silent(db: Database, worker_db: Database) -> tuple[int, str]:
+    """Look three times at a bank that payouts go to and whose heartbeats stopped."""
+    await rerouting.a_region(db)
+    await rerouting.payouts(db, 20)
+    for other in (rerouting.B, rerouting.C):
+        await rerouting.feel(db, other)
+    assert 0.2 < await rerouting.feel(db, rerouting.A, failures=0.5) < 0.8
+    await rows(
+        db,
+        "insert into mesh.heartbeats (bank_profile_id, last_at, gaps, silent_since)"
+        " values ($1, now() - interval '5 minutes', array_fill(60::float8, array[20]), now())",
+        rerouting.A,
+    )
+    await rerouting.let_it_act(db)
+    await rows(
+        db,
+        "update mesh.mesh_policies set auto_confidence_threshold = 0.5,"
+        ' rules = rules || \'{"auto_confidence_threshold": "0.5", "min_confidence_for_auto": "0.5"}\'',
+    )
+    for _ in range(3):
+        verdict = await controller.decide(worker_db, rerouting.mesh_on(worker_db), "XOF", "bank")
+    assert verdict is not None
+    ((strikes,),) = await rows(
+        db, "select strikes from mesh.member_health where bank_profile_id = $1", rerouting.A
+    )
+    return strikes, verdict.reason
+
+
+async def test_silence_never_makes_another_bank_the_better_one(worker_db, db):
+    assert await strikes_of_silent(db, worker_db) == (0, "well")
+
+
+async def test_without_looking_at_silence_it_would_lead_payouts_away(worker_db, db, monkeypatch):
+    heard_of = queries.health_of
+
+    async def as_if_it_beat(tx: Any, **wanted: Any) -> list[Any]:
+        return [replace(row, silent_since=None) for row in await heard_of(tx, **wanted)]
+
+    monkeypatch.setattr(queries, "health_of", as_if_it_beat)
+    _, reason = await strikes_of_silent(db, worker_db)
+    assert reason != "well"

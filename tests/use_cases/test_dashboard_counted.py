@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import builders
 import facts
+from molam.entrypoints import dashboard
 from molam.ops.dashboard import aggregate_store, aggregates
 from molam.platform.db import Database
 
@@ -114,6 +116,22 @@ async def test_a_rebuilt_range_mends_what_was_wrong(db: Database, worker_db: Dat
     async with db.transaction("tests.spoil") as tx:
         await tx.connection.execute("update ops.dash_aggregates_hourly set gmv = gmv + 7")
     await aggregates.rebuild(worker_db, begins=BEGINS, ends=ENDS)
+    await assert_exact(db)
+
+
+@pytest.mark.usefixtures("merchants")
+async def test_the_command_rebuilds_the_days_it_is_given(
+    db: Database, worker_db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    await facts.take_in(worker_db, some_facts(5))
+    async with db.transaction("tests.spoil") as tx:
+        await tx.connection.execute("truncate payments.touched_hours")
+    for days, code in (("2026-11-01 2026-12-01", 0), ("2026-12-01 2026-11-01", 2)):
+        begins, ends = days.split()
+        asked = ["rebuild", "--from", begins, "--to", ends]
+        done = await asyncio.to_thread(CliRunner().invoke, dashboard.command, asked)
+        assert done.exit_code == code, done.output
     await assert_exact(db)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from starlette.routing import Mount
 import bank_desk
 import paying_out as pay
 from builders import a_merchant
+from molam.entrypoints import drill as drill_command
 from molam.kernel.clock import SystemClock
 from molam.platform.db import Database
 from molam.platform.jobs import Job
+from molam.platform.settings import Settings
 from molam.simulator import drill as drills
 from molam.simulator.banks.app import SimulatedBanks
 from molam.simulator.banks.books_store import Books
@@ -162,3 +165,74 @@ async def test_the_timeline_says_what_has_happened_so_far(range_: Range):
     assert now is not None
     assert (now.made, now.paid, now.moved, now.left_behind) == (6, 0, 0, 6)
     assert (now.first_failure_at, now.detected_at, now.applied_at) == (None, None, None)
+
+
+async def _routed(range_: Range, drill_id: str) -> None:
+    """A route that leads the first payout of a drill away, simulated and not applied yet."""
+    await pay.sql(
+        range_.db,
+        "insert into mesh.mesh_routing_proposals (id, mesh_region_id, currency, proposal, status, from_bank_id,"
+        " created_by, sira_signature, token_id, expires_at) values ('route', 'region_cedeao', 'XOF',"
+        " '{}', 'simulated', 'bp_123', 'sira', 'x', 'route', now() + interval '1 hour')",
+    )
+    await pay.sql(
+        range_.db,
+        "with done as (insert into mesh.mesh_action_logs (id, action_type, payload_hash, actor_type,"
+        " actor_id, result, started_at, idempotency_key)"
+        " values ('done', 'failover', '', 'system', 'x', 'success', now(), 'done') returning id)"
+        " insert into mesh.mesh_reconciliations (id, payout_id, merchant_id, mesh_region_id,"
+        " routing_proposal_id, action_log_id, original_amount, original_currency, version_before,"
+        " version_after) select 'mr', p.id, p.merchant_id, 'region_cedeao', 'route', 'done',"
+        " p.amount, p.currency, 1, 2 from payments.payouts as p"
+        " where p.id = (select min(payout_id) from mesh.drill_payouts where drill_id = $1)",
+        drill_id,
+    )
+
+
+async def test_a_route_waits_for_people_once_they_are_asked_and_not_before(range_: Range):
+    drill_id = await drills.start(range_.db, CLOCK, a_wish())
+    await range_.do(drills.BEGIN, drill_id)
+    await _routed(range_, drill_id)
+
+    alone = await drills.timeline(range_.db, drill_id)
+    await pay.sql(range_.db, "update mesh.mesh_routing_proposals set ops_action_id = 'asked'")
+    asked = await drills.timeline(range_.db, drill_id)
+
+    assert alone is not None
+    assert asked is not None
+    assert (alone.asks_people, asked.asks_people) == (False, True)
+
+
+async def test_what_a_rollback_brought_back_is_with_no_other_bank(range_: Range):
+    drill_id = await drills.start(range_.db, CLOCK, a_wish())
+    await range_.do(drills.BEGIN, drill_id)
+    await _routed(range_, drill_id)
+
+    away = await drills.timeline(range_.db, drill_id)
+    await pay.sql(range_.db, "update mesh.mesh_reconciliations set outcome = 'rolled_back'")
+    back = await drills.timeline(range_.db, drill_id)
+
+    assert away is not None
+    assert back is not None
+    assert (away.moved, away.taken_back, back.moved, back.taken_back) == (1, 0, 0, 1)
+    assert back.moved_value == 0
+
+
+@pytest.mark.parametrize(
+    ("ends_first", "said"),
+    [(True, "the outage was over, and 0 of 6 payouts"), (False, "was ended before its time")],
+)
+async def test_who_stops_watching_is_told_whether_the_outage_was_over(
+    range_: Range, capsys: pytest.CaptureFixture[str], ends_first: bool, said: str
+):
+    drill_id = await drills.start(range_.db, CLOCK, a_wish())
+    await range_.do(drills.BEGIN, drill_id)
+    if ends_first:
+        await range_.do(drills.END, drill_id)
+    stop = asyncio.Event()
+    stop.set()
+
+    code = await drill_command._watch(Settings(), range_.db, drill_id, approve=False, stop=stop)
+
+    assert code == 130
+    assert said in capsys.readouterr().out

@@ -172,6 +172,30 @@ def test_training_without_the_extra_says_which(monkeypatch):
     assert "nothing_of_that_name" in ended.exception.detail
 
 
+def test_training_on_too_few_days_is_refused_before_any_is_simulated(monkeypatch):
+    monkeypatch.setattr(sira_commands, "EXTRA", ())
+    monkeypatch.setattr(sira_commands, "_stretches", lambda **_asked: pytest.fail("simulated"))
+
+    ended = CliRunner().invoke(sira_commands.command, ["train", "--days", "34"])
+
+    assert getattr(ended.exception, "code", None) == "history-too-short"
+    assert "35 days at least" in str(getattr(ended.exception, "detail", ""))
+
+
+def test_the_fewest_days_suffice_for_training():
+    from molam.sira.training import run
+
+    def rows(days: int) -> Rows:
+        return rows_of(
+            sira_commands._stretches(is_recorded=False, days=days, drawn=(1, 1), folder=None)
+        )
+
+    assert len(run._split(rows(run.DAYS_MIN + 1)).parts) == 3
+    # The command simulates that day more: without it the same history is too short.
+    with pytest.raises(run.HistoryTooShort):
+        run._split(rows(run.DAYS_MIN))
+
+
 def test_a_replay_prints_every_router():
     ended = CliRunner().invoke(sira_commands.command, ["replay", "--days", "1", "--banks", "2"])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import rerouting
 from molam.approvals.model import Actor, NotEligible, VoteRequest
-from molam.mesh.control import commands, jobs
+from molam.mesh.control import commands, jobs, sweep_store
 from molam.mesh.control.model import LaterRoute, MissingReason, NobodyTakes, RollbackTooLate
 from molam.mesh.routing.model import ProposalExpired, ProposalNotInState
 from molam.platform.db import Database
@@ -161,7 +163,7 @@ async def test_what_was_sent_or_moved_on_is_listed_and_stays(
         "po_0000001": "state = 'in_transit', attempts = 1",
         "po_0000002": "state = 'cancelled'",
         "po_0000003": f"bank_profile_id = '{C}'",
-        "po_0000004": "version = version + 1",
+        "po_0000004": "amount = amount + 1, gross = gross + 1",
     }.items():
         await sql(db, f"update payments.payouts set {change} where id = $1", id_)
     await commands.roll_back(mesh, proposal.id, ONE, reason=WHY)
@@ -180,6 +182,53 @@ async def test_what_was_sent_or_moved_on_is_listed_and_stays(
     assert (
         await one(db, "select bank_profile_id from payments.payouts where id = 'po_0000001'") == B
     )
+
+
+async def _taken_back_after(db: Database, ops_db: Database, *changes: str) -> list[tuple[str, str]]:
+    """Lead one payout away, change it, take the route back: what stays, and why."""
+    await rerouting.a_region(db)
+    await rerouting.people(db)
+    await rerouting.payouts(db, 1, state="scheduled")
+    mesh = rerouting.mesh_on(ops_db)
+    proposal = await rerouting.a_proposal(db, mesh)
+    await rerouting.apply(ops_db, mesh, proposal)
+    for each in changes:
+        await sql(db, each)
+    await commands.roll_back(mesh, proposal.id, ONE, reason=WHY)
+    done = (await commands.roll_back(mesh, proposal.id, TWO, reason=WHY)).rolled_back
+    assert done is not None
+    return [(each.payout_id, each.why) for each in done.not_reversible]
+
+
+FELL_DUE = "update payments.payouts set state = 'pending', version = version + 1"
+
+
+async def test_what_fell_due_since_it_was_led_away_goes_back(
+    db: Database, ops_db: Database
+) -> None:
+    assert await _taken_back_after(db, ops_db, FELL_DUE) == []
+    assert await rerouting.where(db) == {A: 1}
+
+
+async def test_twin_that_compares_versions_keeps_what_only_fell_due(
+    db: Database, ops_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = sweep_store.RESTORE
+    strict = replace(strict, sql=strict.sql.replace("or k.is_moved_since", "or p.version <> 2"))
+    monkeypatch.setattr(sweep_store, "RESTORE", strict)
+    assert await _taken_back_after(db, ops_db, FELL_DUE) == [("po_0000001", "moved_again")]
+
+
+@pytest.mark.parametrize("change", ["amount = amount + 1, gross = gross + 1", "attempts = 1"])
+async def test_twin_that_looks_at_the_account_alone_takes_too_much_back(
+    db: Database, ops_db: Database, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    careless = sweep_store.RESTORE
+    sql_ = careless.sql.replace("then 'changed'", "then null").replace("then 'sent'", "then null")
+    monkeypatch.setattr(sweep_store, "RESTORE", replace(careless, sql=sql_))
+    kept = await _taken_back_after(db, ops_db, f"update payments.payouts set {change}")
+    assert kept == []
+    assert await rerouting.where(db) == {A: 1}
 
 
 async def test_a_route_is_not_taken_back_too_late_or_under_a_later_one(

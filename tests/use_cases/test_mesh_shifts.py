@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 import rerouting
+from molam.approvals.lifecycle import TransitionRefused
 from molam.approvals.model import Actor
 from molam.mesh.control import commands, controller, resuming
 from molam.mesh.routing.model import ProposalExpired, ProposalNotInState
@@ -115,6 +118,102 @@ async def test_two_people_let_a_halted_shift_go_on_and_new_failures_halt_it_agai
     assert waits.reason == "shift_under_way"
     assert await _halted(db, worker_db, mesh) == proposal
     assert await one(db, "select count(*) from notices.notices where kind = 'shift_halted'") == 2
+
+
+async def _while_a_worker_carries_it_out(
+    db: Database, ops_db: Database, proposal: str, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Give the second vote while a worker has begun, and takes a moment to end."""
+    room = rerouting.mesh_on(ops_db)
+    first = await resuming.resume(room, proposal, ONE, reason=WHY)
+    assert first.action is not None
+    id_, worker = first.action.id, []
+
+    async def ends() -> None:
+        await asyncio.sleep(0.2)
+        await sql(
+            db,
+            "update approvals.ops_actions set state = 'executed', result = '{}',"
+            " executed_at = now() where id = $1",
+            id_,
+        )
+
+    async def slower(*_args: object, **_named: object) -> None:
+        await sql(db, "update approvals.ops_actions set state = 'executing' where id = $1", id_)
+        worker.append(asyncio.create_task(ends()))
+        raise TransitionRefused("A worker has begun.")
+
+    monkeypatch.setattr(commands.execution, "execute", slower)
+    done = await resuming.resume(room, proposal, THREE, reason=WHY)
+    await asyncio.gather(*worker)
+    assert done.action is not None
+    return done.action.state
+
+
+async def test_the_last_vote_is_answered_when_the_worker_that_was_faster_has_ended(
+    db: Database,
+    worker_db: Database,
+    ops_db: Database,
+    mesh: Mesh,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    proposal = await _halted(db, worker_db, mesh)
+    assert await _while_a_worker_carries_it_out(db, ops_db, proposal, monkeypatch) == "executed"
+
+
+async def test_without_waiting_it_would_say_that_a_vote_is_missing(
+    db: Database,
+    worker_db: Database,
+    ops_db: Database,
+    mesh: Mesh,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(commands, "_LOOKS_MAX", 0)
+    proposal = await _halted(db, worker_db, mesh)
+    assert await _while_a_worker_carries_it_out(db, ops_db, proposal, monkeypatch) == "executing"
+
+
+async def test_a_shift_away_from_a_bank_that_is_well_does_not_go_on(
+    db: Database, worker_db: Database, ops_db: Database, mesh: Mesh
+):
+    proposal = str(await one(db, "select id from mesh.mesh_routing_proposals"))
+    await rerouting.feel(db, A)
+    halted = await controller.decide(worker_db, mesh, "XOF", "bank")
+    assert halted is not None
+    assert (halted.word, halted.reason) == ("halt", "left_is_well")
+    room = rerouting.mesh_on(ops_db)
+
+    with pytest.raises(ProposalNotInState, match="is well"):
+        await resuming.resume(room, proposal, ONE, reason=WHY)
+
+    await rerouting.feel(db, A, failures=0.8)
+    await resuming.resume(room, proposal, ONE, reason=WHY)
+    done = await resuming.resume(room, proposal, THREE, reason=WHY)
+    assert resuming.is_resumed(done.action)
+
+
+async def test_without_the_check_it_is_halted_again_at_once(
+    db: Database,
+    worker_db: Database,
+    ops_db: Database,
+    mesh: Mesh,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async def never(*_args: object) -> bool:
+        return False
+
+    monkeypatch.setattr(resuming, "_has_recovered", never)
+    proposal = str(await one(db, "select id from mesh.mesh_routing_proposals"))
+    await rerouting.feel(db, A)
+    await controller.decide(worker_db, mesh, "XOF", "bank")
+    room = rerouting.mesh_on(ops_db)
+
+    await resuming.resume(room, proposal, ONE, reason=WHY)
+    await resuming.resume(room, proposal, THREE, reason=WHY)
+    verdict = await controller.decide(worker_db, mesh, "XOF", "bank")
+
+    assert verdict is not None
+    assert (verdict.word, verdict.reason) == ("halt", "left_is_well")
 
 
 async def test_what_is_not_halted_or_too_old_does_not_go_on(

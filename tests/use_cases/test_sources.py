@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import contextvars
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,13 +16,15 @@ import pytest
 
 import builders
 from measuring import Followed, a_watch, drain, settle
-from molam.alerts.sources import commands, measuring, store, unusual
+from molam.alerts.episodes import sentences
+from molam.alerts.sources import commands, measuring, unusual
 from molam.alerts.sources import jobs as source_jobs
 from molam.alerts.sources.model import Measured
 from molam.kernel.clock import ManualClock
 from molam.merchant import measuring as merchant_measuring
 from molam.merchant import watch as seasonal
 from molam.platform.db import Database
+from molam.sira.sentences import explain_stored
 
 AGENT, MERCHANT, BANK = "agent-123", "merchant-123", "bank-source"
 ACCOUNT = "agent:agent-123:float:XOF"
@@ -94,9 +99,7 @@ class TestFloats:
 
     async def test_other_accounts_ask_for_nothing(self, db, worker_db):
         await builders.an_agent(db, balance=2_000_000)
-        await rows(
-            db, "update ledger.accounts set balance = -1 where id = 'treasury:float:XOF'"
-        )
+        await rows(db, "update ledger.accounts set balance = -1 where id = 'treasury:float:XOF'")
         assert await take_jobs(db, worker_db) == 0
 
     async def _crossing(
@@ -104,13 +107,19 @@ class TestFloats:
     ) -> list[dict[str, Any]]:
         """Let the minute's round read, then the float move and be measured, then the round tell."""
         await builders.an_agent(db, balance=2_000_000)
+
+        async def move() -> datetime:
+            await move_float(db, 1)
+            async with worker_db.transaction("tests.job") as tx:
+                await measuring.measure_float(tx, ACCOUNT)
+            return datetime.now(UTC)
+
         async with worker_db.transaction("tests.round") as tx:
-            read = [measuring._float(row) for row in await tx.all(store.MEASURE_FLOATS)]
-            await tx.connection.fetch("select 1")
-            await _elsewhere(db, "update ledger.accounts set balance = 1 where id = $1", ACCOUNT)
-            at = await _measured_elsewhere(worker_db)
+            read = await measuring.floats(tx)
+            # On its own, as another worker's: this transaction is none of its business.
+            at = await asyncio.create_task(move(), context=contextvars.Context())
             if late:
-                read = [replace(each, at=at + timedelta(milliseconds=1)) for each in read]
+                read = [replace(each, at=at) for each in read]
             await commands.tell(tx, read)
         return sorted(await told(db), key=lambda each: each["timestamp"])
 
@@ -125,20 +134,6 @@ class TestFloats:
         await builders.an_agent(db, id_="new")
         await measuring.measure(worker_db)
         assert await values_of(db, "float_available") == []
-
-
-async def _elsewhere(db: Database, sql: str, *values: object) -> None:
-    async with db._connection() as connection:
-        await connection.execute(sql, *values)
-
-
-async def _measured_elsewhere(db: Database) -> datetime:
-    """Measure the float on a connection of its own, as the job does; return when."""
-    async with db._connection() as connection, connection.transaction():
-        tx = _Open(connection)
-        await measuring.measure_float(tx, ACCOUNT)  # type: ignore[arg-type]
-        at: datetime = await connection.fetchval("select now()")
-        return at
 
 
 class TestTelling:
@@ -156,7 +151,7 @@ class TestTelling:
         assert await self.tell(worker_db, 4, at + timedelta(seconds=420)) == 1
         assert await values_of(db, "dlq_held") == [3, 4, 4]
 
-    async def test_what_is_told_only_when_it_changes_begins_with_something(self, db, worker_db):
+    async def test_what_is_told_only_when_it_changes_begins_with_something(self, worker_db):
         at = builders.NOW
         told = [
             await self.tell(worker_db, value, at + timedelta(hours=hour), heartbeat_s=None)
@@ -165,20 +160,21 @@ class TestTelling:
         assert told == [0, 0, 1, 0, 1, 0]
 
     async def test_nothing_is_told_if_the_transaction_is_undone(self, db, worker_db):
-        with pytest.raises(RuntimeError):
-            async with worker_db.transaction("tests.undone") as tx:
-                held = Measured("dlq_held", "platform", None, Decimal(7), builders.NOW)
-                await commands.tell(tx, [held])
-                raise RuntimeError
+        async with worker_db.transaction("tests.undone") as tx:
+            held = Measured("dlq_held", "platform", None, Decimal(7), builders.NOW)
+            with contextlib.suppress(ZeroDivisionError):
+                async with tx.savepoint():
+                    await commands.tell(tx, [held])
+                    raise ZeroDivisionError
+        assert await told(db) == []
         assert await self.tell(worker_db, 7, builders.NOW) == 1
 
 
 async def a_bank(db: Database) -> None:
     await rows(
         db,
-        "insert into payments.bank_profiles (id, name, country, connector, rails, currencies)"
-        " select $1, 'Banque', country, connector, rails, currencies"
-        " from payments.bank_profiles limit 1",
+        "insert into payments.bank_profiles (id, name, country, currency_codes, rails, provider_type,"
+        " connector) values ($1, 'Banque', 'SN', '{XOF}', '{bank}', 'bank', 'http_bank')",
         BANK,
     )
 
@@ -187,14 +183,20 @@ async def minutes(db: Database, ago_min: int, attempts: int, failures: int) -> N
     await rows(
         db,
         "insert into mesh.bank_health_logs (bank_profile_id, rail, currency, checked_at, attempts,"
-        " failures) select id, 'wallet', 'XOF', date_trunc('minute', now()) - make_interval(mins => $1),"
-        " $2, $3 from payments.bank_profiles order by id limit 1",
-        *(ago_min, attempts, failures),
+        " failures) values ($1, 'bank', 'XOF', date_trunc('minute', now()) - make_interval(mins => $2),"
+        " $3, $4)",
+        *(BANK, ago_min, attempts, failures),
     )
 
 
 async def hours(
-    db: Database, ago_h: int, *, created: int = 0, paid: int = 0, refunds: int = 0, disputes: int = 0
+    db: Database,
+    ago_h: int,
+    *,
+    created: int = 0,
+    paid: int = 0,
+    refunds: int = 0,
+    disputes: int = 0,
 ) -> None:
     await rows(
         db,
@@ -217,7 +219,7 @@ class TestRates:
         await hours(db, 0, created=50, paid=40, refunds=3)
         await hours(db, 8, created=100, paid=10, refunds=2)
         await hours(db, 30, created=100, paid=10, refunds=2)
-        await merchant_measuring.measure(worker_db)
+        await merchant_measuring.measure(worker_db, now=builders.NOW)
         assert await values_of(db, "conversion_rate") == [0.8]
         assert await values_of(db, "refund_rate") == [0.1]
         assert (await told(db))[0]["context"] == {"hits": 40, "trials": 50, "window_s": 21_600}
@@ -225,12 +227,12 @@ class TestRates:
     async def test_of_fewer_than_thirty_nothing_is_said(self, db, worker_db):
         await builders.a_merchant(db)
         await hours(db, 0, created=29, paid=2, refunds=2)
-        assert await merchant_measuring.measure(worker_db) == 0
+        assert await merchant_measuring.measure(worker_db, now=builders.NOW) == 0
 
     async def test_a_share_is_never_more_than_one(self, db, worker_db):
         await builders.a_merchant(db)
         await hours(db, 0, created=40, paid=40, refunds=90)
-        await merchant_measuring.measure(worker_db)
+        await merchant_measuring.measure(worker_db, now=builders.NOW)
         assert await values_of(db, "refund_rate") == [1]
 
     async def test_imported_history_is_left_out(self, db, worker_db):
@@ -242,7 +244,7 @@ class TestRates:
             " values ($1, 'file', 'mapping')",
             MERCHANT,
         )
-        assert await merchant_measuring.measure(worker_db) == 0
+        assert await merchant_measuring.measure(worker_db, now=builders.NOW) == 0
 
     async def test_disputes_are_counted_over_weeks(self, db, worker_db):
         await builders.a_merchant(db)
@@ -255,15 +257,23 @@ class TestRates:
                 " $3, $4)",
                 *(MERCHANT, ago, payments, disputes),
             )
-        await merchant_measuring.measure(worker_db)
+        await merchant_measuring.measure(worker_db, now=builders.NOW)
         assert await values_of(db, "chargeback_rate") == [0.03]
+
+    async def test_between_full_rounds_only_those_that_moved_are_measured(self, db, worker_db):
+        await builders.a_merchant(db)
+        await hours(db, 0, created=50, paid=40)
+        await rows(db, "update merchant.kpi_heads set changed_at = now() - interval '1 hour'")
+        after = builders.NOW + timedelta(minutes=1)
+        assert await merchant_measuring.measure(worker_db, now=after) == 0
+        assert await merchant_measuring.measure(worker_db, now=builders.NOW) == 2
 
 
 class TestOperations:
     async def test_held_events_and_jobs_count_together(self, db, worker_db):
         await rows(
             db,
-            "insert into platform.dead_letters (\"group\", topic, part, pos, payload, reason)"
+            'insert into platform.dead_letters ("group", topic, part, pos, payload, reason)'
             " values ('kpi', 't', 0, 1, '{}', 'x'), ('kpi', 't', 0, 2, '{}', 'x')",
         )
         await rows(
@@ -288,12 +298,146 @@ class TestOperations:
         assert await values_of(db, "fraud_score") == [0.8]
 
 
-class Test_Open:
-    """Placeholder removed below."""
+class TestBanks:
+    async def test_failures_are_those_of_the_last_hour(self, db, worker_db):
+        await a_bank(db)
+        await minutes(db, 5, 30, 3)
+        await minutes(db, 20, 10, 1)
+        await minutes(db, 70, 60, 60)
+        await measuring.measure(worker_db)
+        assert await values_of(db, "payout_fail_rate") == [0.1]
+
+    async def test_of_few_attempts_nothing_is_said(self, db, worker_db):
+        await a_bank(db)
+        await minutes(db, 5, 19, 19)
+        await measuring.measure(worker_db)
+        assert await values_of(db, "payout_fail_rate") == []
+
+    async def test_a_bank_that_fails_as_never_before_is_told_and_says_why(self, db, worker_db):
+        await a_bank(db)
+        await minutes(db, 300, 4000, 40)
+        await minutes(db, 5, 60, 30)
+        await unusual.watch_banks(worker_db)
+        (said,) = await told(db)
+        assert said["metric"] == "payout_fail_rate.unusual"
+        assert said["value"] > 5
+        assert explain_stored(said["context"], "en") == (
+            "50.0% of the 60 payouts sent to this bank in the last hour failed, against 1.0% usually."
+        )
+
+    def test_its_alert_says_why_in_either_language(self):
+        context = {"finding": "payout_failures_high", "observed": 0.5, "expected": 0.01}
+        facts = {"name": "Banque", "unusual": {**context, "score": 9.0, "hours": 1, "trials": 60}}
+        said = [
+            sentences.sentence("payout_fail_rate", facts, language, now=builders.NOW)
+            for language in ("en", "fr")
+        ]
+        assert said == [
+            "Banque: 50.0% of the 60 payouts sent to this bank in the last hour failed, against"
+            " 1.0% usually",
+            "Banque\u00a0: 50,0 % des 60 envois à cette banque dans la dernière heure ont échoué,"
+            " contre 1,0 % d'ordinaire",
+        ]
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"finding": "sales_surge"},
+            {"finding": ["x"]},
+            {"observed": -1},
+            {"score": "9"},
+            {"hours": None},
+        ],
+    )
+    def test_what_others_tell_beside_breaks_no_sentence(self, changed):
+        context = {
+            "finding": "payout_failures_high",
+            "observed": 0.5,
+            "expected": 0.01,
+            "score": 9.0,
+        }
+        facts = {
+            "name": "Banque",
+            "value": 9,
+            "fire_at": 5,
+            "unit": "score",
+            "unusual": {**context, **changed},
+        }
+        said = sentences.sentence("payout_fail_rate", facts, "en", now=builders.NOW)
+        assert said.startswith("Payouts fail: Banque has been out of the ordinary")
+
+    async def test_an_ordinary_bank_is_not_mentioned(self, db, worker_db):
+        await a_bank(db)
+        await minutes(db, 300, 4000, 40)
+        await minutes(db, 5, 60, 1)
+        assert await unusual.watch_banks(worker_db) == 0
+
+    async def test_matched_lines_of_the_newest_statement_are_the_match_rate(self, db, worker_db):
+        await a_bank(db)
+        await rows(
+            db,
+            "insert into payments.books (bank_profile_id, currency, begins_on, opening)"
+            " values ($1, 'XOF', now()::date - 9, 0)",
+            BANK,
+        )
+        statement = uuid4()
+        await rows(
+            db,
+            "insert into payments.statements (id, bank_profile_id, currency, format, sha256, part,"
+            " file_name, first_day, last_day, lines, money_in, money_out, fees, imported_by, matched_at)"
+            " values ($1, $2, 'XOF', 'csv', $3, 1, 'a.csv', now()::date, now()::date, 40, 40, 0, 0,"
+            " 'x', now())",
+            *(statement, BANK, b"x" * 32),
+        )
+        await rows(
+            db,
+            "insert into payments.statement_lines (statement_id, line_no, bank_profile_id, currency,"
+            " booked_on, value_on, amount, state) select $1, n, $2, 'XOF', now()::date, now()::date, 1,"
+            " case when n <= 36 then 'matched' else 'posted' end from generate_series(1, 40) as n",
+            *(statement, BANK),
+        )
+        await measuring.measure(worker_db)
+        assert await values_of(db, "recon_match_rate") == [0.9]
 
 
-class _Open:
-    """A transaction beside the test's own, which `Database` would not open."""
+class TestSeasons:
+    async def a_shop(self, db: Database, *, last_paid: int) -> datetime:
+        """Eight weeks of a hundred payments an hour, and a last hour that is told."""
+        await builders.a_merchant(db)
+        await rows(
+            db,
+            "insert into merchant.kpi_hours (merchant_id, currency, day, hour, created_count,"
+            " payment_count, sales) select $1, 'XOF', at::date, extract(hour from at), 100,"
+            " case when n = 1 then $2 else 95 + n % 5 end, 95000"
+            " from (select n, date_trunc('hour', now() at time zone 'Africa/Dakar')"
+            " - make_interval(hours => n) as at from generate_series(1, 1344) as n) as t",
+            *(MERCHANT, last_paid),
+        )
+        await rows(
+            db,
+            "insert into merchant.kpi_days (merchant_id, currency, day, created_count) values"
+            " ($1, 'XOF', (now() at time zone 'Africa/Dakar')::date - 1, 2400)",
+            MERCHANT,
+        )
+        return datetime.now(UTC)
 
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
+    async def test_what_is_unusual_is_told_of_the_merchant_and_of_all(self, db, worker_db):
+        now = await self.a_shop(db, last_paid=0)
+        assert await seasonal.watch_seasons(worker_db, now=now) > 0
+        said = {(each["metric"], each["tenant_type"]): each for each in await told(db)}
+        silence = said["payments.unusual", "platform"]
+        assert silence["value"] > 10
+        assert "Only 0 payments in the last hour" in str(explain_stored(silence["context"], "en"))
+
+    async def test_an_ordinary_hour_is_not_told(self, db, worker_db):
+        now = await self.a_shop(db, last_paid=97)
+        assert await seasonal.watch_seasons(worker_db, now=now) == 0
+        assert await told(db) == []
+
+    async def test_what_may_be_chance_among_so_many_raises_nothing(
+        self, db, worker_db, monkeypatch
+    ):
+        now = await self.a_shop(db, last_paid=0)
+        monkeypatch.setattr(seasonal.anomaly, "confident", lambda _: [])
+        assert await seasonal.watch_seasons(worker_db, now=now) == 0
+        assert all(each["value"] <= unusual.CHANCE_MAX for each in await told(db))

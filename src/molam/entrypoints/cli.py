@@ -77,6 +77,7 @@ cli = DeferredGroup(
         "dead-letters": Deferred(
             "molam.entrypoints.dead_letters", "List or put back what could not be done."
         ),
+        "dashboard": Deferred("molam.entrypoints.dashboard", "Rebuild the dashboard's figures."),
         "audit": Deferred(
             "molam.entrypoints.audit", "Export, verify and explain the record of decisions."
         ),

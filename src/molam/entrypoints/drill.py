@@ -10,6 +10,7 @@ from decimal import Decimal
 import click
 import httpx2
 
+from molam.entrypoints.drill_float import float_low
 from molam.entrypoints.local import StartRefused, read_settings, running, stop_on_signals
 from molam.kernel.clock import SystemClock
 from molam.platform.db import Database, ProcessRole, open_database
@@ -30,6 +31,9 @@ _APPROVERS = ("binta.toure", "ibrahima.ba")
 @click.group("drill")
 def command() -> None:
     """Break something of the demo on purpose, and watch what the product does about it."""
+
+
+command.add_command(float_low)
 
 
 @command.command("outage")
@@ -108,7 +112,16 @@ async def _watch(
             click.echo(f"{now.made - now.paid} of {now.made} payouts are still under way")
             return 1
         await asyncio.sleep(_LOOK_S)
-    click.echo("the outage was ended before its time")
+    ended = await drills.find(db, drill_id)
+    if ended is not None and ended.ended_at is not None:
+        left = await drills.timeline(db, drill_id)
+        assert left is not None
+        click.echo(
+            "no longer watched; the outage was over, and "
+            f"{left.paid} of {left.made} payouts were paid"
+        )
+    else:
+        click.echo("the outage was ended before its time")
     return 130
 
 
@@ -127,7 +140,8 @@ async def _begun(db: Database, drill_id: str) -> DrillRow:
 
 
 def _steps(settings: Settings, now: TimelineRow) -> Sequence[tuple[str, datetime | None, str]]:
-    waits = now.proposal_status in {"proposed", "simulated"} and now.applied_at is None
+    # In auto mode a route is simulated for a moment as well, and asks nobody.
+    waits = now.asks_people and now.applied_at is None
     asks = f"; it waits for two people: {settings.mesh_url}/proposals/{now.proposal_id}"
     return (
         ("failed", now.first_failure_at, "the first payout fails"),
@@ -154,9 +168,10 @@ def _sum_up(drill: DrillRow, now: TimelineRow) -> None:
     for name, start, end in spans:
         if start is not None and end is not None:
             click.echo(f"{name:>16}: {(end - start).total_seconds():.1f} s")
+    back = f", {now.taken_back} brought back by a rollback" if now.taken_back else ""
     click.echo(
         f"{now.paid} of {now.made} payouts paid, {now.moved} through another bank "
-        f"({now.moved_value} in minor units), {now.left_behind} left on the broken one"
+        f"({now.moved_value} in minor units){back}, {now.left_behind} left on the broken one"
     )
 
 

@@ -16,6 +16,7 @@ from molam.platform.settings import Settings
 from molam.simulator.banks_demo import seed_banks
 from molam.simulator.disputes_demo import seed_disputes
 from molam.simulator.drill import seed_drills
+from molam.simulator.float_drill import seed_remedies
 from molam.simulator.liquidity_demo import seed_liquidity
 from molam.simulator.mesh_demo import seed_mesh
 from molam.simulator.operations import seed_operations
@@ -82,6 +83,7 @@ async def _seed_activity(settings: Settings) -> None:
         # After the refunds: what is paid out cannot be refunded from.
         await seed_payouts(db, now)
         await seed_drills(db, now)
+        await seed_remedies(db)
         statements = await seed_statements(db, now)
         await seed_liquidity(db, now)
         await seed_webhooks(db, now)

@@ -78,8 +78,11 @@ def train(
     except OSError as error:
         # LightGBM's wheel leaves OpenMP to the system; Debian calls it libgomp1.
         raise ModelsExtraMissing(f"LightGBM does not load: {error}.") from None
+    if days < run.DAYS_MIN:
+        raise run.HistoryTooShort(f"Training takes {run.DAYS_MIN} days at least; say --days.")
+    # The first hours have no past and the last no future: neither is learned from.
     stretches = _stretches(
-        is_recorded=is_recorded, days=days, drawn=(banks, seed), folder=incidents
+        is_recorded=is_recorded, days=days + 1, drawn=(banks, seed), folder=incidents
     )
     rows = rows_of(stretches, told=_Progress("rows"))
     now = SystemClock().now()

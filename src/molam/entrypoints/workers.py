@@ -34,6 +34,7 @@ from molam.mesh.signals import probes
 from molam.notices import commands as notices
 from molam.notices import jobs as notices_jobs
 from molam.notices.channels import Channels
+from molam.ops.dashboard import jobs as dashboard_jobs
 from molam.payments import commands as payments
 from molam.payments import jobs as payments_jobs
 from molam.payments.banks import jobs as banks_jobs
@@ -139,7 +140,7 @@ def _consumers(
         worker = merchant.KpiWorker(SystemClock())
         consumers.append(Consumer(group or "kpi", merchant.TOPICS, worker.handle))
     if "mesh" in parts:
-        # Only here: other parts need no key of SIRA's.
+        # Only here and for alerts: other parts need no key of SIRA's.
         mesh = mesh_of(settings, db, worker="mesh")
         consumers.extend(mesh_jobs.consumers(mesh, group=group))
     if "alerts" in parts:
@@ -235,6 +236,7 @@ def _operations_crons(known: Registry, watch: Watch) -> Sequence[jobs.Cron]:
         *approvals_jobs.crons(known),
         *risk_jobs.crons(),
         *alerts_jobs.crons(watch),
+        *dashboard_jobs.crons(watch),
         *notices_jobs.crons(),
     )
 

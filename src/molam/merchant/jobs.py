@@ -40,7 +40,7 @@ def crons(refresh_db: Callable[[], Database], clock: Clock) -> list[Cron]:
         await watch.watch_seasons(db, now=clock.now())
 
     async def measure(db: Database) -> None:
-        await measuring.measure(db)
+        await measuring.measure(db, now=clock.now())
 
     return [
         Cron("merchant.measure", "* * * * *", measure),

@@ -28,64 +28,65 @@ class DisputesRow:
     at: datetime
 
 
-# History that was imported lies before the end of its import: only hours after that count.
-_AFTER_IMPORTS = """
-      left join lateral (
-            select max(i.updated_at) as at from merchant.imports as i where i.merchant_id = s.merchant_id
-           ) as imported on true"""
+# History that was imported lies before the end of its import: only what is after that counts.
+_WHO = """
+    with imported as (
+        select merchant_id, max(updated_at) as at from merchant.imports group by merchant_id
+    ),
+    who as materialized (
+        select d.merchant_id, d.default_currency as currency, now() at time zone d.timezone as local, i.at at time zone d.timezone as imported
+          from merchant.merchant_dashboards as d
+          join merchant.kpi_heads as k on k.merchant_id = d.merchant_id
+          left join imported as i on i.merchant_id = d.merchant_id
+         where k.changed_at > now() - make_interval(mins => :changed_within_min)
+    )"""
 
 MEASURE_RATES = Query(
-    """
-    /* merchant.measure_rates */
-    select s.merchant_id,
-           coalesce(sum(h.created_count) filter (where h.ends_at > s.local - make_interval(hours => :lately_h)), 0)::int
+    "/* merchant.measure_rates */"
+    + _WHO
+    + """,
+    cut as materialized (
+        select w.merchant_id, w.currency, t.since::date as day, extract(hour from t.since)::smallint as hour,
+               t.lately::date as lately_day, extract(hour from t.lately)::smallint as lately_hour
+          from who as w
+         cross join lateral (
+                select greatest(w.local - interval '24 hours', w.imported + interval '1 hour') as since,
+                       w.local - make_interval(hours => :lately_h) as lately
+               ) as t
+    )
+    select c.merchant_id,
+           coalesce(sum(h.created_count) filter (where (h.day, h.hour) >= (c.lately_day, c.lately_hour)), 0)::int
                as created_lately,
-           coalesce(sum(h.payment_count) filter (where h.ends_at > s.local - make_interval(hours => :lately_h)), 0)::int
+           coalesce(sum(h.payment_count) filter (where (h.day, h.hour) >= (c.lately_day, c.lately_hour)), 0)::int
                as payments_lately,
            sum(h.payment_count)::int as payments_of_day,
            sum(h.refund_count)::int as refunds_of_day,
            now() as at
-      from (select d.merchant_id, d.timezone, now() at time zone d.timezone as local
-              from merchant.merchant_dashboards as d
-              join merchant.kpi_heads as k on k.merchant_id = d.merchant_id
-             where k.changed_at > now() - interval '25 hours') as s"""
-    + _AFTER_IMPORTS
-    + """
-     cross join lateral (
-            select b.created_count, b.payment_count, b.refund_count,
-                   b.day + make_interval(hours => b.hour + 1) as ends_at
-              from merchant.kpi_hours as b
-             where b.merchant_id = s.merchant_id
-               and b.day >= (s.local - interval '24 hours')::date
-           ) as h
-     where h.ends_at > s.local - interval '24 hours'
-       and (imported.at is null or h.ends_at > (imported.at at time zone s.timezone) + interval '1 hour')
-     group by s.merchant_id
+      from cut as c
+      join merchant.kpi_hours as h
+        on h.merchant_id = c.merchant_id and h.currency = c.currency and (h.day, h.hour) >= (c.day, c.hour)
+     group by c.merchant_id
     having sum(h.created_count) >= :trials_min
-     order by s.merchant_id
+     order by c.merchant_id
     """,
     row=RatesRow,
 )
 
-# Customers dispute weeks later, so a day would say nothing. Only where something moved:
-# what stays is told already.
+# Customers dispute weeks later, so a day would say nothing.
 MEASURE_DISPUTES = Query(
-    """
-    /* merchant.measure_disputes */
-    select s.merchant_id, sum(d.payment_count)::int as payments, sum(d.dispute_count)::int as disputes,
+    "/* merchant.measure_disputes */"
+    + _WHO
+    + """,
+    cut as materialized (
+        select w.merchant_id, w.currency, greatest(w.local::date - :days::int, w.imported::date) as after from who as w
+    )
+    select c.merchant_id, sum(d.payment_count)::int as payments, sum(d.dispute_count)::int as disputes,
            now() as at
-      from (select m.merchant_id, m.timezone, (now() at time zone m.timezone)::date as today
-              from merchant.merchant_dashboards as m
-              join merchant.kpi_heads as k on k.merchant_id = m.merchant_id
-             where k.changed_at > now() - make_interval(mins => :changed_within_min)) as s"""
-    + _AFTER_IMPORTS
-    + """
-      join merchant.kpi_days as d
-        on d.merchant_id = s.merchant_id and d.day > s.today - :days::int
-       and (imported.at is null or d.day > (imported.at at time zone s.timezone)::date)
-     group by s.merchant_id
+      from cut as c
+      join merchant.kpi_days as d on d.merchant_id = c.merchant_id and d.currency = c.currency and d.day > c.after
+     group by c.merchant_id
     having sum(d.payment_count) >= :trials_min
-     order by s.merchant_id
+     order by c.merchant_id
     """,
     row=DisputesRow,
 )

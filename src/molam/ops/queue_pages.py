@@ -1,4 +1,4 @@
-"""The console's first page: what the reader can decide now, and the rest of the queue."""
+"""The queue: what the reader can decide now, and what else is under way."""
 
 from __future__ import annotations
 
@@ -47,15 +47,9 @@ class QueueQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignInQuery(msgspec.Struct, forbid_unknown_fields=True):
-    next: Annotated[str, Meta(max_length=1024)] = "/ops"
+    next: Annotated[str, Meta(max_length=1024)] = "/"
     acr_values: Annotated[str, Meta(max_length=64)] | None = None
     max_age: Annotated[str, Meta(max_length=8)] | None = None
-
-
-@routes.get("/", needs=PUBLIC, page=True)
-async def start(_request: Request, _caller: Caller) -> Response:
-    """Lead to the console."""
-    return RedirectResponse("/ops", status_code=HTTPStatus.SEE_OTHER)
 
 
 @routes.get("/sign-in", needs=PUBLIC, page=True, query=SignInQuery)

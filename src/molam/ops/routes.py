@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from molam.ops import (
     action_pages,
+    alert_detail_pages,
+    alert_pages,
+    alert_rule_pages,
     audit_pages,
     delegation_pages,
     emergency_pages,
@@ -18,11 +21,25 @@ from molam.ops import (
     policy_pages,
     propose_pages,
     queue_pages,
+    remediation_pages,
     security_pages,
+    silence_pages,
     statement_books_pages,
     statement_line_pages,
     statement_pages,
     statistics_pages,
+)
+from molam.ops.dashboard import (
+    endpoints,
+    pages,
+    pages_agents,
+    pages_arrange,
+    pages_live,
+    pages_recommendations,
+    pages_rows,
+    pages_widgets,
+    recommendation_endpoints,
+    widget_endpoints,
 )
 from molam.ops.live import hear
 
@@ -30,6 +47,11 @@ __all__ = ["ALL", "hear"]
 
 ALL = (
     queue_pages.routes,
+    alert_pages.routes,
+    silence_pages.routes,
+    alert_rule_pages.routes,
+    alert_detail_pages.routes,
+    remediation_pages.routes,
     action_pages.routes,
     emergency_pages.routes,
     evidence_pages.routes,
@@ -49,4 +71,14 @@ ALL = (
     audit_pages.routes,
     mesh_pages.routes,
     live.routes,
+    pages.routes,
+    pages_arrange.routes,
+    pages_live.routes,
+    pages_rows.routes,
+    pages_agents.routes,
+    pages_recommendations.routes,
+    pages_widgets.routes,
+    endpoints.routes,
+    widget_endpoints.routes,
+    recommendation_endpoints.routes,
 )

@@ -65,6 +65,13 @@ _GOOD = frozenset(
         "line-unmatched",
         "day-closed",
         "item-explained",
+        "acknowledged",
+        "noted",
+        "alert-resolved",
+        "alert-silenced",
+        "silenced",
+        "silence-ended",
+        "rule-saved",
     }
 )
 _BAD = frozenset(
@@ -78,6 +85,10 @@ _BAD = frozenset(
         "confirm-again",
         "outcome-unknown",
         "statement-known",
+        "no-remedy",
+        "alert-over",
+        "alert-taken",
+        "silence-over",
     }
 )
 

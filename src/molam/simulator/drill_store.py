@@ -49,8 +49,10 @@ class TimelineRow:
     proposal_status: str | None
     decided_at: datetime | None
     applied_at: datetime | None
+    asks_people: bool
     moved: int
     moved_value: int
+    taken_back: int
     left_behind: int
     reconciled: int
     reconciled_at: datetime | None
@@ -169,17 +171,19 @@ TIMELINE = Query(
           from mesh.drills as d
          where d.id = :id
     ), routes as (
-        select r.id, r.status, r.created_at, r.applied_at
+        select r.id, r.status, r.created_at, r.applied_at, r.ops_action_id
           from drill as d
           join mesh.mesh_routing_proposals as r
             on r.from_bank_id = d.bank_profile_id and r.created_at >= d.began_at and r.kind = 'failover'
     ), route as (
         select * from routes order by applied_at nulls last, created_at limit 1
-    ), led as (
-        select m.original_amount, m.reconciliation_status, m.reconciled_at
+    ), touched as (
+        select m.original_amount, m.reconciliation_status, m.reconciled_at, m.outcome
           from mesh.mesh_reconciliations as m
           join drill as d on m.payout_id = any(d.ids)
          where m.routing_proposal_id in (select id from routes)
+    ), led as (
+        select * from touched where outcome is distinct from 'rolled_back'
     )
     select now() as now,
            (select min(e.at)
@@ -197,8 +201,11 @@ TIMELINE = Query(
            (select max(a.completed_at) from mesh.mesh_action_logs as a
              where a.routing_proposal_id in (select id from routes)
                and a.action_type <> 'rollback' and a.result in ('success', 'partial')) as applied_at,
+           coalesce((select status in ('proposed', 'simulated') and ops_action_id is not null
+                       from route), false) as asks_people,
            (select count(*) from led)::int as moved,
            (select coalesce(sum(original_amount), 0) from led)::bigint as moved_value,
+           (select count(*) from touched where outcome = 'rolled_back')::int as taken_back,
            (select count(*) from payments.payouts as p
              where p.merchant_id = :merchant_id and p.id = any(d.ids)
                and p.bank_profile_id = d.bank_profile_id

@@ -10,17 +10,9 @@ from random import Random
 
 from molam.mesh.control import hysteresis
 from molam.mesh.control.hysteresis import Place
-from molam.mesh.control.judging import (
-    HEALTHY_BELOW,
-    Bank,
-    Shift,
-    Verdict,
-    World,
-    judge,
-    limits_of,
-    surely_better,
-)
+from molam.mesh.control.judging import judge, limits_of, surely_better
 from molam.mesh.control.looking import log_ratio
+from molam.mesh.control.world import HEALTHY_BELOW, Bank, Shift, Verdict, World
 from molam.mesh.members.rules import Rules
 from molam.simulator.incidents_routers import MINUTE_S, Filtered
 from molam.sira import health_filter

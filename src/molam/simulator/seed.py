@@ -70,6 +70,15 @@ async def seed_demo(db: Database, now: Instant) -> Seeded:
         for profile in PROFILES:
             await _agree_fee(tx, profile.merchant_id, now)
         agents = [agent for agent in AGENTS if await _put_agent(tx, agent, now)]
+        for agent in AGENTS:
+            await tx.run(
+                store.PUT_PLACE,
+                agent_id=agent.id,
+                latitude=agent.latitude,
+                longitude=agent.longitude,
+                country=agent.country,
+                city=agent.city,
+            )
         if SANDAGA in merchants:
             example = _example(now - timedelta(hours=20))
             await publish(tx, [envelope(made, source=_EXAMPLES) for made in example])

@@ -30,6 +30,16 @@ PUT_DASHBOARD = Query(
     row=Nothing,
 )
 
+PUT_PLACE = Query(
+    """
+    /* simulator.put_place */
+    insert into ops.agent_locations (agent_id, latitude, longitude, country, region, city)
+    values (:agent_id, :latitude, :longitude, :country, ops.region_of(:country), :city)
+    on conflict (agent_id) do update set (latitude, longitude) = (excluded.latitude, excluded.longitude)
+    """,
+    row=Nothing,
+)
+
 # The log is read from both ends, and only so far: beyond that others have written
 # a great deal since, and starting over costs no more than repeated facts.
 FIND_TRAFFIC = Query(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from statistics import fmean, median
 
@@ -12,7 +12,15 @@ from molam.sira.anomaly_drift import DRIFT_SCORE_MIN, drift_test
 from molam.sira.finding import Finding, Kind, Severity
 from molam.sira.season import HOURS_A_DAY, HOURS_A_WEEK, Baseline, fit
 from molam.sira.sentences import explain
-from molam.sira.tails import beta_above, beta_below, count_lower, count_upper, normal_score
+from molam.sira.tails import (
+    beta_above,
+    beta_below,
+    count_lower,
+    count_upper,
+    normal_score,
+    share_lower,
+    share_upper,
+)
 
 __all__ = [
     "Finding",
@@ -41,17 +49,21 @@ CRITICAL_SCORE_MIN = 10.0
 WINDOW_HOURS = (1, 6)
 """A small shop that goes quiet shows only over several hours."""
 
-RATE_WINDOW_HOURS = 24
+RATE_WINDOW_HOURS = (6, 24)
+"""Half a day's trouble drowns in a day; a small shop has too few trials in less."""
 RATE_TRIALS_MIN = 30
 RATE_PRIOR_STRENGTH = 200
 RATE_SHIFT = 0.02
-RATE_SCORE_MIN = 2.0
+RATE_SURE_MIN = 2.0
 """P(shift) > 0.99."""
+RATE_SCORE_MIN = 2.0
 
 AMOUNT_Z_MAX = 5.0
 AMOUNT_MEAN_Z_MAX = 3.0
 AMOUNT_RUN = 8
 AMOUNT_PAYMENTS_MIN = 20
+AMOUNT_USUAL_MIN = 60
+"""Stretches of so many payments: of fewer, nobody knows what is far out."""
 
 REFRACTORY_HOURS = 24
 REFRACTORY_SHARE = 0.05
@@ -107,7 +119,9 @@ def count_test(
         if hours > len(counts):
             continue
         observed = sum(counts[-hours:])
-        mean = sum(baseline.expected(hours_ago=ago) for ago in range(hours))
+        # An outage must not lower what it is measured by.
+        earlier = baseline.before(counts[-hours:-1])
+        mean = sum(earlier.expected(hours_ago=-ahead) for ahead in range(hours))
         variance = baseline.variance(mean)
         for kind, score in (
             (high, count_upper(observed, mean, variance)),
@@ -134,24 +148,29 @@ def rate_test(
     trials: int,
     usual_hits: int,
     usual_trials: int,
-    hours: int = RATE_WINDOW_HOURS,
+    hours: int = max(RATE_WINDOW_HOURS),
 ) -> Finding | None:
     """
     Weigh a rate against its usual value, which counts as much as 200 trials.
 
-    The score says how sure it is that the rate has shifted by more than two points in
-    the direction that *kind* names. None when too little is known.
+    The score is of so many hits by chance, for a rate that varies as that prior does; it
+    is 0 unless the rate has shifted by more than two points, in the direction that *kind*
+    names, with a probability above 0.99. None when too little is known.
     """
     if trials < RATE_TRIALS_MIN or usual_trials < RATE_PRIOR_STRENGTH:
         return None
-    usual = usual_hits / usual_trials
     # Half a trial each way, so that a rate of 0 or 1 still has a spread.
-    after_hits = RATE_PRIOR_STRENGTH * usual + hits + 0.5
-    after_misses = RATE_PRIOR_STRENGTH * (1 - usual) + trials - hits + 0.5
+    usual = (usual_hits + 0.5) / (usual_trials + 1)
+    before_hits, before_misses = RATE_PRIOR_STRENGTH * usual, RATE_PRIOR_STRENGTH * (1 - usual)
+    after = before_hits + hits, before_misses + trials - hits
     if kind is Kind.SUCCESS_RATE_LOW:
-        score = beta_below(usual - RATE_SHIFT, after_hits, after_misses)
+        sure = beta_below(usual - RATE_SHIFT, *after)
+        score = share_lower(hits, trials, before_hits, before_misses)
     else:
-        score = beta_above(usual + RATE_SHIFT, after_hits, after_misses)
+        sure = beta_above(usual + RATE_SHIFT, *after)
+        score = share_upper(hits, trials, before_hits, before_misses)
+    if sure <= RATE_SURE_MIN:
+        score = 0.0
     return Finding(
         kind=kind,
         severity=_severity(score),
@@ -174,7 +193,7 @@ def amount_test(usual: Sequence[float], recent: Sequence[float]) -> Finding | No
 
     *recent* is newest last; the finding's figures are factors of the ordinary.
     """
-    if len(usual) < HOURS_A_WEEK or not recent:
+    if len(usual) < AMOUNT_USUAL_MIN or not recent:
         return None
     middle = median(usual)
     deviation = 1.4826 * median(abs(value - middle) for value in usual)
@@ -220,27 +239,19 @@ def weigh(history: Sequence[Hour], *, first_hour_of_week: int) -> list[Finding]:
         return []
     skipped = len(history) - 1 - len(past)
     first = (first_hour_of_week + skipped) % HOURS_A_WEEK
-    last_day = history[-RATE_WINDOW_HOURS:]
-    before = past[: 1 - RATE_WINDOW_HOURS]
     findings = [
         _judge_counts([h.payments for h in past], history[-1].payments, first, low=True),
         _judge_counts([h.refunds for h in past], history[-1].refunds, first, of=Kind.REFUNDS_HIGH),
         _judge_counts(
             [h.disputes for h in past], history[-1].disputes, first, of=Kind.DISPUTES_HIGH
         ),
-        rate_test(
+        _judge_rates(
             Kind.SUCCESS_RATE_LOW,
-            hits=sum(h.payments for h in last_day),
-            trials=sum(h.created for h in last_day),
-            usual_hits=sum(h.payments for h in before),
-            usual_trials=sum(h.created for h in before),
+            [(hour.payments, hour.created) for hour in (*past, history[-1])],
         ),
-        rate_test(
+        _judge_rates(
             Kind.CHARGEBACK_RATE_HIGH,
-            hits=sum(h.disputes for h in last_day),
-            trials=sum(h.payments for h in last_day),
-            usual_hits=sum(h.disputes for h in before),
-            usual_trials=sum(h.payments for h in before),
+            [(hour.disputes, hour.payments) for hour in (*past, history[-1])],
         ),
         _judge_tickets(past, history[-1]),
         _judge_days(history, first=(first_hour_of_week + skipped) % HOURS_A_WEEK, skipped=skipped),
@@ -286,12 +297,42 @@ def _judge_counts(
     return count_test(baseline, recent, high=of, low=Kind.PAYMENTS_LOW if low else None)
 
 
+def _judge_rates(kind: Kind, hours: Sequence[tuple[int, int]]) -> Finding | None:
+    """Judge hits of trials by what is before the last day; the strongest window speaks."""
+    before = hours[: -max(RATE_WINDOW_HOURS)]
+    usual_hits, usual_trials = sum(hit for hit, _ in before), sum(of for _, of in before)
+    tested = (
+        rate_test(
+            kind,
+            hits=min(sum(hit for hit, _ in hours[-window:]), sum(of for _, of in hours[-window:])),
+            trials=sum(of for _, of in hours[-window:]),
+            usual_hits=min(usual_hits, usual_trials),
+            usual_trials=usual_trials,
+            hours=window,
+        )
+        for window in RATE_WINDOW_HOURS
+    )
+    found = [finding for finding in tested if finding is not None]
+    return max(found, key=lambda finding: finding.score, default=None)
+
+
 def _judge_tickets(past: Sequence[Hour], last: Hour) -> Finding | None:
-    """Judge the average ticket of hours that had enough payments to have one."""
-    usual = [_ticket(hour) for hour in past if hour.payments >= AMOUNT_PAYMENTS_MIN]
-    if last.payments < AMOUNT_PAYMENTS_MIN or last.sales <= 0:
+    """Judge the average ticket of stretches that had enough payments to have one."""
+    if not last.payments:
         return None
-    return amount_test(usual, [*usual[1 - AMOUNT_RUN :], _ticket(last)])
+    tickets: list[float] = []
+    payments = sales = hours = lasted = 0
+    for hour in (last, *reversed(past)):
+        payments, sales, hours = payments + hour.payments, sales + hour.sales, hours + 1
+        if payments >= AMOUNT_PAYMENTS_MIN:
+            tickets.append(math.log(max(1, sales) / payments))
+            lasted = lasted or hours
+            payments = sales = hours = 0
+    tickets.reverse()
+    finding = amount_test(tickets[:-1], tickets[-AMOUNT_RUN:]) if tickets else None
+    if finding is None or lasted > HOURS_A_DAY:
+        return None
+    return replace(finding, hours=finding.hours * lasted)
 
 
 def _judge_days(history: Sequence[Hour], *, first: int, skipped: int) -> Finding | None:
@@ -310,10 +351,6 @@ def _judge_days(history: Sequence[Hour], *, first: int, skipped: int) -> Finding
 
 def _news(finding: Finding | None) -> Finding | None:
     return finding if finding is not None and is_news(finding) else None
-
-
-def _ticket(hour: Hour) -> float:
-    return math.log(max(1, hour.sales) / hour.payments)
 
 
 def _counted(kind: Kind, score: float, *, observed: int, mean: float, hours: int) -> Finding:

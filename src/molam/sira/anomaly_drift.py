@@ -18,8 +18,10 @@ PAYMENTS_A_DAY_MIN = 20
 EWMA_WEIGHT = 0.2
 CUSUM_SLACK = 0.5
 CUSUM_LIMIT = 5.0
-DRIFT_SCORE_MIN = normal_score(3.0)
-"""The chart's three sigma."""
+DRIFT_SCORE_MIN = normal_score(4.0)
+"""Three sigma would be right if what is usual were known, and not learnt from eight weeks."""
+DAY_Z_MAX = 3.0
+"""One odd day is no drift, however odd."""
 
 _SIGMA_MIN = 0.05
 """In logarithms: nobody's days are the same to less than a twentieth."""
@@ -46,8 +48,8 @@ def drift_test(days: Sequence[int]) -> Finding | None:
     chart = rise = fall = 0.0
     risen = fallen = 0
     for at, count in enumerate(recent):
-        z = _apart(count, middles[at % WEEK]) / sigma
-        chart = EWMA_WEIGHT * min(max(z, -6.0), 6.0) + (1 - EWMA_WEIGHT) * chart
+        z = min(max(_apart(count, middles[at % WEEK]) / sigma, -DAY_Z_MAX), DAY_Z_MAX)
+        chart = EWMA_WEIGHT * z + (1 - EWMA_WEIGHT) * chart
         rise, fall = max(0.0, rise + z - CUSUM_SLACK), max(0.0, fall - z - CUSUM_SLACK)
         risen, fallen = (risen + 1 if rise else 0), (fallen + 1 if fall else 0)
     z = chart / math.sqrt(EWMA_WEIGHT / (2 - EWMA_WEIGHT))

@@ -21,9 +21,10 @@ BANKS_MAX = 50
 
 # Note [How sure SIRA is]
 #
-# Of a float: the share of the agent's last days that the sum would have lasted, counted
-# together with 25 days before them of which 24 would have been (Laplace's rule with more
-# than one day of doubt), times 0.99 for the measurement itself. Of a bank: the chance that
+# Of a float: the share of the agent's last days that the sum would have lasted if it had
+# been found from all days but that one, counted together with 25 days before them of which
+# 24 would have been (Laplace's rule with more than one day of doubt), times 0.99 for the
+# measurement itself. Of a bank: the chance that
 # fewer payouts fail at the other one, as the mesh computes it. Of a merchant: how far past
 # its level the value is, on the scale from firing to critical, and whether the tenant had
 # ever been there in the days before; this one is a score that nobody has calibrated, and
@@ -119,7 +120,7 @@ def by_people(alert: Situation) -> Recommendation:
 
 class _Remedy(msgspec.Struct, frozen=True):
     type: str
-    params: Mapping[str, Any]
+    params: Mapping[str, object]
     features: tuple[Feature, ...]
 
     @property
@@ -149,13 +150,15 @@ def _fill_float(alert: Situation, evidence: Evidence) -> _Remedy | None:
     """Fill a float so that it lasts a bad day, and stays clear of the level at which it alerts."""
     if alert.value >= alert.clear_at:
         return None
-    a_bad_day = Decimal(max(evidence.daily_outflows, default=0))
-    wanted = max(alert.fire_at * _FLOAT_MARGIN, alert.clear_at + a_bad_day)
-    amount = rounded_up(wanted - alert.value)
+    outflows = evidence.daily_outflows
+    amount = _sum_for(alert, outflows)
+    # Each day is held against the sum that the other days alone would have asked for.
     held = sum(
-        alert.value + amount - outflow >= alert.fire_at for outflow in evidence.daily_outflows
+        alert.value + _sum_for(alert, (*outflows[:day], *outflows[day + 1 :])) - outflow
+        >= alert.fire_at
+        for day, outflow in enumerate(outflows)
     )
-    days = len(evidence.daily_outflows)
+    days = len(outflows)
     share = Decimal(held + _PRIOR_HELD) / Decimal(days + _PRIOR_DAYS)
     sure = _places(_MEASURED * share)
     return _Remedy(
@@ -166,6 +169,12 @@ def _fill_float(alert: Situation, evidence: Evidence) -> _Remedy | None:
             Feature("days_it_would_not_last", Decimal(days - held), sure - _MEASURED),
         ),
     )
+
+
+def _sum_for(alert: Situation, outflows: tuple[int, ...]) -> int:
+    a_bad_day = Decimal(max(outflows, default=0))
+    wanted = max(alert.fire_at * _FLOAT_MARGIN, alert.clear_at + a_bad_day)
+    return rounded_up(wanted - alert.value)
 
 
 def rounded_up(amount: Decimal) -> int:

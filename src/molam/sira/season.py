@@ -46,6 +46,16 @@ class Baseline:
         inherent = mean + self.overdispersion * mean * mean
         return inherent * (1 + _MEDIAN_VARIANCE / self.weeks)
 
+    def before(self, counts: Sequence[int]) -> Baseline:
+        """Return the baseline before it has seen *counts*, the last of what it has seen."""
+        recent, recent_expected, place = self.recent, self.recent_expected, self.hour_of_week
+        for count in reversed(counts):
+            place = (place - 1) % HOURS_A_WEEK
+            expected = self.seasonal[place]
+            recent = max(0.0, recent - _bounded(count, expected)) / _DECAY
+            recent_expected = max(0.0, recent_expected - expected) / _DECAY
+        return replace(self, hour_of_week=place, recent=recent, recent_expected=recent_expected)
+
     def after(self, count: int) -> Baseline:
         """Return the baseline one hour later."""
         expected = self.seasonal[self.hour_of_week]

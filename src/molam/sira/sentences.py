@@ -57,20 +57,18 @@ _SENTENCES = MappingProxyType(
             "a chance of one in {odds}."
         ),
         (Kind.SUCCESS_RATE_LOW, "fr"): (
-            "{observed} des {trials} paiements des dernières 24 heures ont abouti, contre "
-            "{expected} d'ordinaire."
+            "{observed} des {trials} paiements {window} ont abouti, contre {expected} d'ordinaire."
         ),
         (Kind.SUCCESS_RATE_LOW, "en"): (
-            "{observed} of the {trials} payments of the last 24 hours succeeded, against "
-            "{expected} usually."
+            "{observed} of the {trials} payments {window} succeeded, against {expected} usually."
         ),
         (Kind.CHARGEBACK_RATE_HIGH, "fr"): (
-            "Les litiges des dernières 24 heures représentent {observed} des {trials} paiements, "
-            "contre {expected} d'ordinaire."
+            "{observed} des {trials} paiements {window} ont été contestés, contre {expected} "
+            "d'ordinaire."
         ),
         (Kind.CHARGEBACK_RATE_HIGH, "en"): (
-            "Disputes of the last 24 hours are {observed} of the {trials} payments, against "
-            "{expected} usually."
+            "{observed} of the {trials} payments {window} were disputed, against {expected} "
+            "usually."
         ),
         (Kind.TICKET_HIGH, "fr"): "Le panier moyen {window} est {observed} fois l'ordinaire.",
         (Kind.TICKET_HIGH, "en"): "The average ticket {window} is {observed} times the usual.",
@@ -112,6 +110,9 @@ _WINDOWS = MappingProxyType(
 )
 _RATES = (Kind.SUCCESS_RATE_LOW, Kind.CHARGEBACK_RATE_HIGH, Kind.PAYOUT_FAILURES_HIGH)
 _ODDS_POWER_MAX = 9
+_FIGURE_MIN = 1e-9
+_FIGURE_MAX = 10**16
+"""More than any sum of minor units."""
 
 
 def explain(finding: Finding, language: Language, *, currency: str | None = None) -> str:
@@ -133,7 +134,7 @@ def explain(finding: Finding, language: Language, *, currency: str | None = None
         pattern = "#,##0.0" if finding.kind in (Kind.TICKET_HIGH, Kind.TICKET_LOW) else "#,##0.#"
         observed = format_decimal(finding.observed, pattern, locale=language)
         expected = format_decimal(finding.expected, pattern, locale=language)
-    ratio = finding.observed / finding.expected if finding.expected else 0.0
+    ratio = finding.observed / finding.expected if finding.expected > _FIGURE_MIN else 0.0
     return _SENTENCES[finding.kind, language].format(
         observed=observed,
         expected=expected,
@@ -153,6 +154,7 @@ def explain_stored(facts: Mapping[str, object], language: Language) -> str | Non
     where they matter, ``score``, ``hours``, ``trials``, ``currency``. None when they
     are not those of a finding.
     """
+    currency = facts.get("currency")
     try:
         finding = Finding(
             kind=Kind(facts["finding"]),
@@ -165,12 +167,13 @@ def explain_stored(facts: Mapping[str, object], language: Language) -> str | Non
         )
     except (KeyError, ValueError):
         return None
-    currency = facts.get("currency")
+    if finding.kind is Kind.SALES_SURGE and not isinstance(currency, str):
+        return None
     return explain(finding, language, currency=currency if isinstance(currency, str) else None)
 
 
 def _number(value: object) -> float:
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and 0 <= value <= _FIGURE_MAX:
         return value
     raise ValueError(value)
 

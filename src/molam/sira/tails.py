@@ -45,6 +45,31 @@ def count_lower(observed: int, mean: float, variance: float) -> float:
     return max(0.0, -(_log_mass(observed, mean, size) + math.log(total)) / _LN10)
 
 
+def share_lower(hits: int, trials: int, a: float, b: float) -> float:
+    """Return -log10 P(X <= *hits*) of *trials*, each of a rate that is Beta(*a*, *b*)."""
+    if hits * (a + b) >= trials * a:
+        return 0.0
+    total = term = 1.0
+    for count in range(hits, 0, -1):
+        term *= count / (trials - count + 1) * (trials - count + b) / (count - 1 + a)
+        total += term
+        if term < total * _NEGLIGIBLE:
+            break
+    mass = (
+        math.lgamma(trials + 1)
+        - math.lgamma(hits + 1)
+        - math.lgamma(trials - hits + 1)
+        + _log_beta(hits + a, trials - hits + b)
+        - _log_beta(a, b)
+    )
+    return max(0.0, -(mass + math.log(total)) / _LN10)
+
+
+def share_upper(hits: int, trials: int, a: float, b: float) -> float:
+    """Return -log10 P(X >= *hits*), likewise."""
+    return share_lower(trials - hits, trials, b, a)
+
+
 def beta_above(threshold: float, hits: float, misses: float) -> float:
     """Return -log10 P(rate <= *threshold*) where the rate is Beta(*hits*, *misses*)."""
     if threshold <= 0:
@@ -66,6 +91,10 @@ def normal_score(z: float) -> float:
         return max(0.0, -math.log10(tails))
     # By its leading term, where a double has no digits left.
     return (z * z / 2 + math.log(z) + math.log(math.sqrt(math.pi / 2))) / _LN10
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def _size(mean: float, variance: float) -> float | None:

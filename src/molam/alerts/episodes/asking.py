@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from molam.alerts.episodes.model import REMEDIATE, AlertJob
 from molam.kernel.clock import Instant
 from molam.platform.db import Tx
-from molam.platform.jobs import enqueue
+from molam.platform.jobs import enqueue, enqueue_all
 
 TELL = "alerts.tell"
 ESCALATE = "alerts.escalate"
@@ -39,8 +40,8 @@ async def to_reflag(tx: Tx, *, at: Instant, now: Instant) -> None:
     await _once_a_second(tx, REFLAG, REFLAG, b"", at=at, now=now)
 
 
-async def to_remedy(tx: Tx, alert_id: UUID) -> None:
-    await enqueue(tx, REMEDIATE, AlertJob(str(alert_id)))
+async def to_remedy(tx: Tx, alert_ids: Sequence[UUID]) -> None:
+    await enqueue_all(tx, [(REMEDIATE, AlertJob(str(each))) for each in alert_ids])
 
 
 async def _once_a_second(

@@ -46,6 +46,7 @@ async def apply(tx: Tx, watch: Watch, transitions: Sequence[Transition]) -> list
     touched = board.moves.alert_ids
     await board.moves.write(tx)
     found = await tx.all(store.LIST_BY_IDS, ids=sorted(touched))
+    await asking.to_remedy(tx, board.to_remedy)
     await _ask(tx, found, now=now)
     return found
 
@@ -85,6 +86,7 @@ class _Board:
         self._names = names
         self._alerts = alerts
         self.moves = Moves()
+        self.to_remedy: list[UUID] = []
 
     async def follow(self, transition: Transition) -> None:
         alert = self._alerts.get(transition.fingerprint)
@@ -139,7 +141,7 @@ class _Board:
         metrics.CREATED.labels(transition.alert_type, transition.severity).inc()
         self.moves.add(id_, "opened", SYSTEM, _measured(transition))
         await self._again(transition.fingerprint, id_)
-        await asking.to_remedy(self._tx, id_)
+        self.to_remedy.append(id_)
 
     async def _change(self, transition: Transition, alert: AlertRow) -> None:
         facts = opening.facts_of(
@@ -160,7 +162,7 @@ class _Board:
         self.moves.add(alert.id, transition.moved, SYSTEM, _measured(transition))
         await self._again(transition.fingerprint, alert.id)
         if worse:
-            await asking.to_remedy(self._tx, alert.id)
+            self.to_remedy.append(alert.id)
 
     async def _end(self, transition: Transition, alert: AlertRow) -> None:
         await self._tx.run(

@@ -47,7 +47,11 @@ async def create_alert(tx: Tx, watch: Watch, asked: NewAlert) -> AlertRow:
         rows = await apply(tx, watch, [opened])
         return next(row for row in rows if row.fingerprint == opened.fingerprint)
     name = fingerprint(
-        asked.alert_type, sample.metric, sample.tenant_type, sample.tenant_id, sample.currency
+        asked.alert_type,
+        sample.metric,
+        sample.tenant_type,
+        sample.tenant_id,
+        currency=sample.currency,
     )
     (row,) = await tx.all(store.LOCK_OPEN, fingerprints=[name])
     return row

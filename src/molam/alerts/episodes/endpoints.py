@@ -35,7 +35,7 @@ Reason = Annotated[str, Meta(min_length=3, max_length=500)]
 Note = Annotated[str, Meta(min_length=1, max_length=NOTE_LENGTH_MAX)]
 
 
-class AlertsAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class EpisodesAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`severity` is one, or several with commas between."""
 
     tenant_type: TenantType = msgspec.field(name="tenantType")
@@ -47,16 +47,16 @@ class AlertsAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     offset: Annotated[int, Meta(ge=0, le=OFFSET_MAX)] = 0
 
 
-class StatsAsked(msgspec.Struct, forbid_unknown_fields=True):
+class EpisodeStatsAsked(msgspec.Struct, forbid_unknown_fields=True):
     tenant_type: TenantType = msgspec.field(default="platform", name="tenantType")
     tenant_id: Identifier | None = msgspec.field(default=None, name="tenantId")
 
 
-class NoteBody(msgspec.Struct, forbid_unknown_fields=True):
+class AlertNoteBody(msgspec.Struct, forbid_unknown_fields=True):
     note: Note | None = None
 
 
-class AnnotateBody(msgspec.Struct, forbid_unknown_fields=True):
+class AlertAnnotateBody(msgspec.Struct, forbid_unknown_fields=True):
     note: Note
 
 
@@ -68,7 +68,7 @@ class SilenceAlertBody(msgspec.Struct, forbid_unknown_fields=True):
     minutes: Annotated[int, Meta(ge=1, le=10_080)] | None = None
 
 
-class AlertList(msgspec.Struct, frozen=True):
+class EpisodeList(msgspec.Struct, frozen=True):
     alerts: list[views.AlertView]
     count: int
     limit: int
@@ -76,25 +76,25 @@ class AlertList(msgspec.Struct, frozen=True):
     success: bool = True
 
 
-class AlertAnswer(msgspec.Struct, frozen=True):
+class EpisodeAnswer(msgspec.Struct, frozen=True):
     alert: views.AlertView
     success: bool = True
 
 
-class AlertHistory(msgspec.Struct, frozen=True):
+class EpisodeHistory(msgspec.Struct, frozen=True):
     alert: views.AlertView
     moves: list[views.MoveView]
     decisions: list[views.DecisionView]
     success: bool = True
 
 
-class Stats(msgspec.Struct, frozen=True):
+class EpisodeStats(msgspec.Struct, frozen=True):
     active_alerts_by_severity: dict[Severity, int]
     auto_remediation_stats: list[views.TypeStatView]
     success: bool = True
 
 
-class Health(msgspec.Struct, frozen=True):
+class EpisodesHealth(msgspec.Struct, frozen=True):
     """`oldest_pending_at` is since when somebody waits for an alert to be taken on."""
 
     status: str
@@ -106,9 +106,9 @@ class Health(msgspec.Struct, frozen=True):
 
 
 @routes.get(
-    "/api/alerts", needs=VIEW, query=AlertsAsked, answers=AlertList, refuses=(QueryMalformed,)
+    "/api/alerts", needs=VIEW, query=EpisodesAsked, answers=EpisodeList, refuses=(QueryMalformed,)
 )
-async def list_alerts(request: Request, _caller: Caller, query: AlertsAsked) -> AlertList:
+async def list_alerts(request: Request, _caller: Caller, query: EpisodesAsked) -> EpisodeList:
     """List alerts of one kind of tenant, the newest first."""
     wanted = queries.Wanted(
         tenant_type=query.tenant_type,
@@ -120,11 +120,11 @@ async def list_alerts(request: Request, _caller: Caller, query: AlertsAsked) -> 
         offset=query.offset,
     )
     rows = await queries.newest(request.app.state.db, wanted)
-    return AlertList([views.alert(row) for row in rows], len(rows), query.limit, query.offset)
+    return EpisodeList([views.alert(row) for row in rows], len(rows), query.limit, query.offset)
 
 
-@routes.get("/api/alerts/stats", needs=VIEW, query=StatsAsked, answers=Stats)
-async def stats(request: Request, _caller: Caller, query: StatsAsked) -> Stats:
+@routes.get("/api/alerts/stats", needs=VIEW, query=EpisodeStatsAsked, answers=EpisodeStats)
+async def stats(request: Request, _caller: Caller, query: EpisodeStatsAsked) -> EpisodeStats:
     """
     Count open alerts by severity, and how alerts of each type ended.
 
@@ -140,24 +140,24 @@ async def stats(request: Request, _caller: Caller, query: StatsAsked) -> Stats:
         row.severity: row.count for row in await db.read(list_store.COUNT_BY_SEVERITY, **whose)
     }
     types = await db.read(list_store.LIST_TYPE_STATS, **whose)
-    return Stats(
+    return EpisodeStats(
         {severity: counted.get(severity, 0) for severity in SEVERITIES},
         [views.type_stat(row) for row in types],
     )
 
 
-@routes.get("/api/alerts/health", needs=VIEW, answers=Health)
-async def health(request: Request, _caller: Caller) -> Health:
+@routes.get("/api/alerts/health", needs=VIEW, answers=EpisodesHealth)
+async def health(request: Request, _caller: Caller) -> EpisodesHealth:
     """Say whether alerts can be read, and how many wait for somebody."""
     (row,) = await request.app.state.db.read(list_store.COUNT_OPEN)
-    return Health("ok", row.open, row.pending, row.critical, row.oldest_pending_at)
+    return EpisodesHealth("ok", row.open, row.pending, row.critical, row.oldest_pending_at)
 
 
-@routes.get("/api/alerts/{alert_id}", needs=VIEW, answers=AlertHistory, refuses=(AlertAbsent,))
-async def get_alert(request: Request, _caller: Caller) -> AlertHistory:
+@routes.get("/api/alerts/{alert_id}", needs=VIEW, answers=EpisodeHistory, refuses=(AlertAbsent,))
+async def get_alert(request: Request, _caller: Caller) -> EpisodeHistory:
     """Show one alert, what happened to it, and what was decided about it."""
     found = await queries.history(request.app.state.db, alert_id_of(request))
-    return AlertHistory(
+    return EpisodeHistory(
         views.alert(found.alert),
         [views.move(row) for row in found.moves],
         [views.decision(row) for row in found.decisions],
@@ -167,41 +167,41 @@ async def get_alert(request: Request, _caller: Caller) -> AlertHistory:
 @routes.post(
     "/api/alerts/{alert_id}/acknowledge",
     needs=ACKNOWLEDGE,
-    body=NoteBody,
-    answers=AlertAnswer,
+    body=AlertNoteBody,
+    answers=EpisodeAnswer,
     refuses=(canonical.JsonMalformed, AlertAbsent, AlertOver, AlertTaken),
 )
-async def acknowledge(request: Request, caller: Caller, body: NoteBody) -> AlertAnswer:
+async def acknowledge(request: Request, caller: Caller, body: AlertNoteBody) -> EpisodeAnswer:
     """Take an alert on. Whoever has taken it on may say so again; others may not."""
     row = await deciding.acknowledge(
         request.app.state.db, alert_id_of(request), by=caller.subject, note=body.note
     )
-    return AlertAnswer(views.alert(row))
+    return EpisodeAnswer(views.alert(row))
 
 
 @routes.post(
     "/api/alerts/{alert_id}/notes",
     needs=ACKNOWLEDGE,
-    body=AnnotateBody,
-    answers=AlertAnswer,
+    body=AlertAnnotateBody,
+    answers=EpisodeAnswer,
     refuses=(canonical.JsonMalformed, AlertAbsent),
 )
-async def annotate(request: Request, caller: Caller, body: AnnotateBody) -> AlertAnswer:
+async def annotate(request: Request, caller: Caller, body: AlertAnnotateBody) -> EpisodeAnswer:
     """Write down what is known of an alert."""
     row = await deciding.annotate(
         request.app.state.db, alert_id_of(request), by=caller.subject, note=body.note
     )
-    return AlertAnswer(views.alert(row))
+    return EpisodeAnswer(views.alert(row))
 
 
 @routes.post(
     "/api/alerts/{alert_id}/resolve",
     needs=RESOLVE,
-    body=NoteBody,
-    answers=AlertAnswer,
+    body=AlertNoteBody,
+    answers=EpisodeAnswer,
     refuses=(canonical.JsonMalformed, AlertAbsent, AlertOver),
 )
-async def resolve(request: Request, caller: Caller, body: NoteBody) -> AlertAnswer:
+async def resolve(request: Request, caller: Caller, body: AlertNoteBody) -> EpisodeAnswer:
     """End an alert. If its value is still bad, the next measurement opens another."""
     row = await deciding.resolve(
         request.app.state.db,
@@ -210,14 +210,14 @@ async def resolve(request: Request, caller: Caller, body: NoteBody) -> AlertAnsw
         by=caller.subject,
         note=body.note,
     )
-    return AlertAnswer(views.alert(row))
+    return EpisodeAnswer(views.alert(row))
 
 
 @routes.post(
     "/api/alerts/{alert_id}/silence",
     needs=SILENCE,
     body=SilenceAlertBody,
-    answers=AlertAnswer,
+    answers=EpisodeAnswer,
     refuses=(
         canonical.JsonMalformed,
         AlertAbsent,
@@ -226,7 +226,7 @@ async def resolve(request: Request, caller: Caller, body: NoteBody) -> AlertAnsw
         StepUpRequired,
     ),
 )
-async def silence(request: Request, caller: Caller, body: SilenceAlertBody) -> AlertAnswer:
+async def silence(request: Request, caller: Caller, body: SilenceAlertBody) -> EpisodeAnswer:
     """Keep one alert quiet for a while; a critical one takes a fresh proof of who you are."""
     state, id_ = request.app.state, alert_id_of(request)
     now = state.watch.clock.now()
@@ -237,7 +237,7 @@ async def silence(request: Request, caller: Caller, body: SilenceAlertBody) -> A
         require_step_up(caller, now=now)
     until = body.until or now + timedelta(minutes=body.minutes or 0)
     row = await deciding.silence(state.db, id_, by=caller.subject, until=until, reason=body.reason)
-    return AlertAnswer(views.alert(row))
+    return EpisodeAnswer(views.alert(row))
 
 
 def alert_id_of(request: Request) -> UUID:

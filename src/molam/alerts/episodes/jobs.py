@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from molam.alerts.episodes import asking, escalating, list_store, metrics, silencing, telling
-from molam.alerts.episodes.due import REPEAT
 from molam.platform.db import Database
 from molam.platform.jobs import Cron, Job, JobHandler
 
@@ -25,7 +24,7 @@ def crons() -> list[Cron]:
 async def look(db: Database) -> None:
     """Do what is due and no job came for: flags first, so that nobody quiet is told."""
     await silencing.reflag(db)
-    await telling.sweep(db, repeat_s=REPEAT.total_seconds())
+    await telling.sweep(db)
     await escalating.escalate(db)
     (counted,) = await db.read(list_store.COUNT_OPEN)
     metrics.PENDING.set(counted.pending)

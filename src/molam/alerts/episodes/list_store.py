@@ -241,3 +241,21 @@ LIST_PEOPLE = Query(
     """,
     row=PersonRow,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRow:
+    mark: str
+
+
+# Moves with everything that the board shows of open alerts, and with each that ends.
+MARK_BOARD = Query(
+    """
+    /* alerts.mark_board */
+    select count(*) || '.' || coalesce(sum(version), 0) || '.'
+           || coalesce((select max(id) from alerts.alert_moves), 0) as mark
+      from alerts.alerts
+     where resolved_at is null
+    """,
+    row=MarkRow,
+)

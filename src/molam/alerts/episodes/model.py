@@ -106,7 +106,7 @@ class NewAlert:
     alert_type: AlertType
     tenant_type: TenantType
     severity: Severity
-    metric: Mapping[str, Any] = field(default_factory=dict)
+    metric: Mapping[str, object] = field(default_factory=dict)
     tenant_id: str | None = None
     currency: str | None = None
 

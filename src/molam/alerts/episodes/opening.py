@@ -16,6 +16,7 @@ from molam.platform.db import Tx
 
 _KEY_MAX = 400
 _TITLE_MAX = 200
+_OF_A_FINDING = ("finding", "observed", "expected", "score", "hours", "trials", "window_s")
 
 Tenant = tuple[str, str | None]
 
@@ -64,10 +65,20 @@ def facts_of(
         "currency": transition.currency,
         "since": since or instant_text(transition.at),
         "cause": transition.cause,
+        **_unusual(transition),
     }
 
 
-def words_of(transition: Transition, facts: Mapping[str, Any], *, now: Instant) -> tuple[str, str]:
+def _unusual(transition: Transition) -> dict[str, Any]:
+    """Take what says how an hour is out of the ordinary, where that is what was measured."""
+    if not transition.metric.endswith(".unusual"):
+        return {}
+    return {"unusual": {key: transition.context.get(key) for key in _OF_A_FINDING}}
+
+
+def words_of(
+    transition: Transition, facts: Mapping[str, object], *, now: Instant
+) -> tuple[str, str]:
     """Return title and description, in English, as the API shows them."""
     title = sentences.subject(transition.alert_type, facts, "en")[:_TITLE_MAX]
     return title, sentences.sentence(transition.alert_type, facts, "en", now=now)

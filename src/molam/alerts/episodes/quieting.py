@@ -39,8 +39,7 @@ async def reflag(tx: Tx, moves: Moves, *, now: Instant, by: str = SYSTEM) -> lis
         for alert, after in zip(changed, flags, strict=True)
         if alert.is_quiet and not _is_quiet(alert, after)
     ]
-    for alert in freed:
-        await asking.to_remedy(tx, alert.id)
+    await asking.to_remedy(tx, [alert.id for alert in freed])
     for key in {alert.group_key for alert in freed}:
         await asking.to_tell(tx, key, at=now, now=now)
     return changed

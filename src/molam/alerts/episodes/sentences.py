@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from molam.alerts.rules.model import AlertType
@@ -14,6 +13,7 @@ from molam.kernel.clock import Instant
 from molam.kernel.currency import UnknownCurrency
 from molam.kernel.shown import plain
 from molam.platform.web.l10n import Formats, Language, zone_name
+from molam.sira.sentences import explain_stored
 
 NO_BREAK = "\u00a0"
 _NAME_MAX = 80
@@ -91,6 +91,12 @@ _SILENT = MappingProxyType(
         "en": "{type}: nothing has been measured for {name} since {since}",
     }
 )
+_UNUSUAL = MappingProxyType(
+    {
+        "fr": "{type} : {name} sort de l'ordinaire depuis {since}",
+        "en": "{type}: {name} has been out of the ordinary since {since}",
+    }
+)
 _PLATFORM = MappingProxyType({"fr": "la plateforme", "en": "the platform"})
 
 
@@ -98,19 +104,19 @@ def type_word(alert_type: AlertType | str, language: Language) -> str:
     return TYPES.get((alert_type, language), alert_type)
 
 
-def name_of(facts: Mapping[str, Any], language: Language) -> str:
+def name_of(facts: Mapping[str, object], language: Language) -> str:
     name = facts.get("name")
     return plain(name)[:_NAME_MAX] if isinstance(name, str) and name else _PLATFORM[language]
 
 
-def subject(alert_type: AlertType | str, facts: Mapping[str, Any], language: Language) -> str:
+def subject(alert_type: AlertType | str, facts: Mapping[str, object], language: Language) -> str:
     """Name an alert shortly: ``Low float, Kiosque Médina``."""
     return f"{type_word(alert_type, language)}, {name_of(facts, language)}"
 
 
 def sentence(
     alert_type: AlertType | str,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, object],
     language: Language,
     *,
     now: Instant,
@@ -124,13 +130,20 @@ def sentence(
         "limit": value(facts.get("fire_at"), facts, language),
         "since": _since(facts.get("since"), language, now=now, zone=zone),
     }
+    unusual = facts.get("unusual")
+    found = explain_stored(unusual, language) if isinstance(unusual, Mapping) else None
+    if found is not None:
+        name = words["name"][:1].upper() + words["name"][1:]
+        return f"{name}{NO_BREAK if language == 'fr' else ''}: {found.removesuffix('.')}"
     pattern = _SAID.get((alert_type, language), "{type}, {name}")
+    if facts.get("unit") == "score":
+        pattern = _UNUSUAL[language]
     if facts.get("cause") == "silence":
         pattern = _SILENT[language]
     return pattern.format(**words).replace(" :", f"{NO_BREAK}:")
 
 
-def value(number: object, facts: Mapping[str, Any], language: Language) -> str:
+def value(number: object, facts: Mapping[str, object], language: Language) -> str:
     """Write a value in the unit of its metric."""
     if not isinstance(number, int | float | Decimal) or isinstance(number, bool):
         return "\u2013"

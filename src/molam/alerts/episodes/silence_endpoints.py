@@ -57,7 +57,7 @@ class SilenceAnswer(msgspec.Struct, frozen=True):
     success: bool = True
 
 
-class Preview(msgspec.Struct, frozen=True):
+class SilencePreview(msgspec.Struct, frozen=True):
     quiets: int
     alert_ids: list[str]
     success: bool = True
@@ -106,13 +106,13 @@ async def begin_silence(request: Request, caller: Caller, body: SilenceBody) -> 
     "/api/alerts/silences/preview",
     needs=SILENCE,
     body=MatcherBody,
-    answers=Preview,
+    answers=SilencePreview,
     refuses=(canonical.JsonMalformed, SilenceMalformed),
 )
-async def preview_silence(request: Request, _caller: Caller, body: MatcherBody) -> Preview:
+async def preview_silence(request: Request, _caller: Caller, body: MatcherBody) -> SilencePreview:
     """Say which open alerts a silence would keep quiet; nothing changes."""
     rows = await silencing.would_quiet(request.app.state.db, body.matcher)
-    return Preview(len(rows), [str(row.id) for row in rows[:100]])
+    return SilencePreview(len(rows), [str(row.id) for row in rows[:100]])
 
 
 @routes.delete(

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from molam.alerts.episodes import asking, metrics, sentences, telling_store
 from molam.alerts.episodes.commands import lock_board
-from molam.alerts.episodes.due import Floors, due
+from molam.alerts.episodes.due import GROUP_WAIT, REPEAT, Floors, due
 from molam.alerts.episodes.model import SYSTEM, AlertRow, how_bad
 from molam.alerts.episodes.moves import Moves
 from molam.kernel.clock import Instant
 from molam.notices import commands as notices
 from molam.notices.model import Kind, Notice
 from molam.platform.db import Database, Tx
-from molam.platform.web.l10n import LANGUAGES
+from molam.platform.web.l10n import LANGUAGES, Language
 from molam.tenancy import queries as tenancy
 
 _AT_ONCE_MAX = 500
@@ -29,7 +29,12 @@ async def tell(db: Database, group_key: str) -> int:
 
 async def tell_in(tx: Tx, group_key: str) -> int:
     now = await lock_board(tx)
-    alerts = await tx.all(telling_store.LOCK_OF_GROUP, group_key=group_key, rows_max=_AT_ONCE_MAX)
+    alerts = await tx.all(
+        telling_store.LOCK_OF_GROUP,
+        group_key=group_key,
+        repeat_s=REPEAT.total_seconds(),
+        rows_max=_AT_ONCE_MAX,
+    )
     if not alerts:
         return 0
     group = await tx.one(telling_store.LOCK_GROUP, group_key=group_key)
@@ -52,14 +57,19 @@ async def tell_in(tx: Tx, group_key: str) -> int:
             waits_until=found.next_at,
             now=now,
         )
+    if len(alerts) == _AT_ONCE_MAX:
+        # There are more: those that were told make room.
+        await asking.to_tell(tx, group_key, at=now + GROUP_WAIT, now=now)
     if found.next_at is not None:
         await asking.to_tell(tx, group_key, at=found.next_at, now=now)
     return len(found.opened) + len(found.ended)
 
 
-async def sweep(db: Database, *, repeat_s: float) -> int:
+async def sweep(db: Database) -> int:
     """Tell whatever is due of any group: what no job came for, and what is still open."""
-    groups = await db.read(telling_store.LIST_GROUPS_DUE, repeat_s=repeat_s, groups_max=_GROUPS_MAX)
+    groups = await db.read(
+        telling_store.LIST_GROUPS_DUE, repeat_s=REPEAT.total_seconds(), groups_max=_GROUPS_MAX
+    )
     told = 0
     for group in groups:
         told += await tell(db, group.group_key)
@@ -142,7 +152,7 @@ def _notice(
     alerts: Sequence[AlertRow],
     *,
     people: Sequence[str],
-    title: dict[str, str],
+    title: dict[Language, str],
     urgent: bool,
 ) -> Notice:
     first = alerts[0]
@@ -162,14 +172,13 @@ def _key(group_key: str, number: int) -> str:
     return f"alerts/{hashlib.sha256(group_key.encode()).hexdigest()[:32]}/{number}"
 
 
-def _said(alerts: Sequence[AlertRow], language: str, now: Instant) -> str:
+def _said(alerts: Sequence[AlertRow], language: Language, now: Instant) -> str:
     first = alerts[0]
-    lang = "fr" if language == "fr" else "en"
-    said = sentences.sentence(first.alert_type, first.facts, lang, now=now)
+    said = sentences.sentence(first.alert_type, first.facts, language, now=now)
     return _and_more(said, alerts, language)
 
 
-def _and_more(said: str, alerts: Sequence[AlertRow], language: str) -> str:
+def _and_more(said: str, alerts: Sequence[AlertRow], language: Language) -> str:
     others = len(alerts) - 1
     if not others:
         return said

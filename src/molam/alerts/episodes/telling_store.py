@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, LiteralString
 
 from molam.alerts.episodes.model import AlertRow
 from molam.alerts.episodes.store import ALERT_COLUMNS
@@ -32,14 +33,33 @@ class FloorRow:
     severity: Severity
 
 
+# Of a group whoever may hear something of: of the rest there may be more than fit.
+_RANKS: Final[LiteralString] = "array['info', 'warning', 'critical']"
+_TO_OPEN: Final[LiteralString] = (
+    """(a.resolved_at is null
+            and not (a.is_silenced or a.is_inhibited or a.is_in_maintenance or a.is_flapping)
+            and (coalesce(array_position("""
+    + _RANKS
+    + ", a.told_severity::text), 0) < array_position("
+    + _RANKS
+    + """, a.severity::text)
+                 or (a.state = 'open'
+                     and a.notified_at <= clock_timestamp() - make_interval(secs => :repeat_s))))"""
+)
+_TO_END: Final[LiteralString] = """(a.resolved_at is not null and a.notified_at is not null
+            and a.resolution_notified_at is null and not a.is_flapping)"""
+
 LOCK_OF_GROUP = Query(
     "/* alerts.lock_of_group */ select "
     + ALERT_COLUMNS
     + """
       from alerts.alerts a
      where a.group_key = :group_key
-       and (a.resolved_at is null
-            or (a.notified_at is not null and a.resolution_notified_at is null))
+       and ("""
+    + _TO_OPEN
+    + " or "
+    + _TO_END
+    + """)
      order by a.id
      limit :rows_max
        for update
@@ -115,14 +135,13 @@ SET_GROUP_TOLD = Query(
 LIST_GROUPS_DUE = Query(
     """
     /* alerts.list_groups_due */
-    select distinct group_key
-      from alerts.alerts
-     where (resolved_at is null
-            and not (is_silenced or is_inhibited or is_in_maintenance or is_flapping)
-            and (told_severity is distinct from severity
-                 or (state = 'open' and notified_at < now() - make_interval(secs => :repeat_s))))
-        or (resolved_at is not null and notified_at is not null and resolution_notified_at is null
-            and not is_flapping)
+    select distinct a.group_key
+      from alerts.alerts a
+     where """
+    + _TO_OPEN
+    + " or "
+    + _TO_END
+    + """
      limit :groups_max
     """,
     row=GroupKeyRow,

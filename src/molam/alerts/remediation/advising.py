@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from molam.alerts.episodes.model import AlertRow
-from molam.alerts.remediation import store
+from molam.alerts.remediation import evidence_store
 from molam.alerts.rules.model import Rule, exact
 from molam.alerts.runtime import Watch
 from molam.kernel.refusals import Outage
@@ -73,20 +73,20 @@ async def rule_of(tx: Tx, watch: Watch, alert: AlertRow) -> Rule | None:
 async def _evidence(tx: Tx, alert: AlertRow) -> Evidence:
     if alert.alert_type == "float_low" and alert.tenant_id and alert.currency:
         rows = await tx.all(
-            store.DAILY_OUTFLOWS,
+            evidence_store.DAILY_OUTFLOWS,
             agent_id=alert.tenant_id,
             account_id=floats.account_of(alert.tenant_id, alert.currency),
         )
         return Evidence(daily_outflows=tuple(row.amount for row in rows))
     if alert.tenant_type == "bank" and alert.tenant_id:
-        found = await tx.all(store.OTHER_BANKS, bank_profile_id=alert.tenant_id)
+        found = await tx.all(evidence_store.OTHER_BANKS, bank_profile_id=alert.tenant_id)
         banks = [Bank(row.bank_profile_id, row.belief) for row in found]
         return Evidence(
             bank=next((each for each in banks if each.bank_profile_id == alert.tenant_id), None),
             banks=tuple(each for each in banks if each.bank_profile_id != alert.tenant_id),
         )
     highs = await tx.all(
-        store.EARLIER_HIGHS,
+        evidence_store.EARLIER_HIGHS,
         metric=str(alert.metric.get("metric", "")),
         tenant_type=alert.tenant_type,
         tenant_id=alert.tenant_id or "",

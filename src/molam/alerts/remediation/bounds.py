@@ -28,7 +28,7 @@ class OutOfBounds(Exception):
     """The recommendation says what it may not; the text says what."""
 
 
-def params_for(alert: AlertRow, policy: Policy, said: Mapping[str, Any]) -> dict[str, Any]:
+def params_for(alert: AlertRow, policy: Policy, said: Mapping[str, object]) -> dict[str, Any]:
     """
     Join what the policy says with what is recommended, and name the target.
 
@@ -62,7 +62,7 @@ def _reason(alert: AlertRow, type_: str) -> dict[str, Any]:
     return {"reason": alert.title} if type_ in _TOLD_WHY else {}
 
 
-def _check(name: str, value: object, bounds: Mapping[str, Any], currency: str | None) -> None:
+def _check(name: str, value: object, bounds: Mapping[str, object], currency: str | None) -> None:
     allowed = bounds.get(name)
     if isinstance(allowed, list) and value not in allowed:
         raise OutOfBounds(f"{name} is one of {', '.join(map(str, allowed))}")

@@ -12,7 +12,7 @@ import structlog
 from molam.alerts.episodes import deciding
 from molam.alerts.episodes import store as episodes
 from molam.alerts.episodes.model import AlertAbsent, AlertOver, AlertRow
-from molam.alerts.remediation import limits, noting, store
+from molam.alerts.remediation import limits, noting, policy_store, store
 from molam.alerts.remediation.advising import Advice, advise
 from molam.alerts.remediation.bounds import OutOfBounds, params_for
 from molam.alerts.remediation.limits import Held
@@ -76,7 +76,7 @@ async def remediate(db: Database, watch: Watch, alert_id: UUID) -> ActionRow | N
         made = await _advised(db, watch, alert, policy)
         return None if made is None else await _act(db, watch, alert, made)
     except Held as hold:
-        await noting.held(db, watch, alert, policy, hold)
+        await noting.held(db, watch, alert, policy, hold=hold)
     except TwinOpen as twin:
         await noting.skip(db, alert.id, "twin_open", **twin.facts)
     except (AdviceRefused, OutOfBounds, Outage) as error:
@@ -204,7 +204,7 @@ async def remediate_by_hand(db: Database, watch: Watch, alert_id: UUID, actor: A
 
 async def _by_hand(db: Database, watch: Watch, alert: AlertRow, policy: Policy) -> Made:
     advice = None
-    said: Mapping[str, Any] = {}
+    said: Mapping[str, object] = {}
     try:
         advice = await advise(db, watch, alert)
         if advice.recommendation.recommendation_type == policy.action_type:
@@ -242,7 +242,7 @@ async def link(
     await deciding.link_action(
         tx, alert.id, action_id=action.id, moved="proposed", by=action.created_by
     )
-    await tx.run(store.STAMP_POLICY, alert_type=alert.alert_type)
+    await tx.run(policy_store.STAMP_POLICY, alert_type=alert.alert_type)
 
 
 async def recommendation_of(db: Database, watch: Watch, alert_id: UUID) -> dict[str, Any]:
@@ -264,14 +264,14 @@ async def policy_of(tx: Tx, alert_type: str) -> Policy:
     Raises:
         PolicyUnknown: no policy speaks of alerts of this type.
     """
-    found = await tx.one(store.FIND_POLICY, alert_type=alert_type)
+    found = await tx.one(policy_store.FIND_POLICY, alert_type=alert_type)
     if found is None:
         raise PolicyUnknown("No policy speaks of alerts of this type.", alert_type=alert_type)
     return found
 
 
 async def locked_policy(tx: Tx, alert_type: str) -> Policy:
-    found = await tx.one(store.LOCK_POLICY, alert_type=alert_type)
+    found = await tx.one(policy_store.LOCK_POLICY, alert_type=alert_type)
     assert found is not None
     return found
 

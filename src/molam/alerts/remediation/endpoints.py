@@ -29,7 +29,7 @@ class Remediated(msgspec.Struct, frozen=True):
     message: str = "Remediation action created"
 
 
-class PolicyList(msgspec.Struct, frozen=True):
+class RemediationPolicies(msgspec.Struct, frozen=True):
     """*breakers* are open: nothing is proposed by itself there."""
 
     policies: list[dict[str, Any]]
@@ -37,7 +37,7 @@ class PolicyList(msgspec.Struct, frozen=True):
     success: bool = True
 
 
-class PolicyAnswer(msgspec.Struct, frozen=True):
+class RemediationPolicyAnswer(msgspec.Struct, frozen=True):
     """*action_id* waits for others, if the change would allow more by itself."""
 
     policy: dict[str, Any]
@@ -46,19 +46,19 @@ class PolicyAnswer(msgspec.Struct, frozen=True):
     success: bool = True
 
 
-class Decisions(msgspec.Struct, frozen=True):
+class AlertDecisions(msgspec.Struct, frozen=True):
     decisions: list[dict[str, Any]]
     count: int
     success: bool = True
 
 
-class Breaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BreakerNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action_type: Identifier
     target_type: Identifier
     target_id: Identifier
 
 
-class Done(msgspec.Struct, frozen=True):
+class BreakerClosed(msgspec.Struct, frozen=True):
     success: bool = True
 
 
@@ -81,20 +81,20 @@ async def remediate(request: Request, caller: Caller) -> Remediated:
 
 
 @routes.get(
-    "/api/alerts/{alertId}/decisions", needs=VIEW, answers=Decisions, refuses=(AlertAbsent,)
+    "/api/alerts/{alertId}/decisions", needs=VIEW, answers=AlertDecisions, refuses=(AlertAbsent,)
 )
-async def list_decisions(request: Request, _caller: Caller) -> Decisions:
+async def list_decisions(request: Request, _caller: Caller) -> AlertDecisions:
     """List what was decided about an alert, by whom and why, oldest first."""
     alert_id = views.read_id(request.path_params["alertId"])
     found = await views.decisions_json(request.app.state.db, alert_id)
-    return Decisions(found, len(found))
+    return AlertDecisions(found, len(found))
 
 
-@routes.get("/api/remediation-policies", needs=VIEW_POLICIES, answers=PolicyList)
-async def list_policies(request: Request, _caller: Caller) -> PolicyList:
+@routes.get("/api/remediation-policies", needs=VIEW_POLICIES, answers=RemediationPolicies)
+async def list_policies(request: Request, _caller: Caller) -> RemediationPolicies:
     """List what may be done by itself about each type of alert, and where nothing is any more."""
     db = request.app.state.db
-    return PolicyList(
+    return RemediationPolicies(
         [views.policy_json(row) for row in await policies.listed(db)],
         [msgspec.to_builtins(row) for row in await db.read(store.LIST_BREAKERS)],
     )
@@ -103,21 +103,22 @@ async def list_policies(request: Request, _caller: Caller) -> PolicyList:
 @routes.get(
     "/api/remediation-policies/{alertType}",
     needs=VIEW_POLICIES,
-    answers=PolicyAnswer,
+    answers=RemediationPolicyAnswer,
     refuses=(PolicyUnknown,),
 )
-async def get_policy(request: Request, _caller: Caller) -> PolicyAnswer:
+async def get_policy(request: Request, _caller: Caller) -> RemediationPolicyAnswer:
     """Show what may be done by itself about one type of alert."""
-    async with request.app.state.db.transaction("remediation.get_policy", readonly=True) as tx:
+    db = request.app.state.db
+    async with db.transaction("remediation.get_policy", readonly=True) as tx:
         found = await commands.policy_of(tx, request.path_params["alertType"])
-    return PolicyAnswer(views.policy_json(found))
+    return RemediationPolicyAnswer(views.policy_json(found))
 
 
 @routes.put(
     "/api/remediation-policies/{alertType}",
     needs=CHANGE_POLICIES,
     body=PolicyChange,
-    answers=PolicyAnswer,
+    answers=RemediationPolicyAnswer,
     refuses=(
         canonical.JsonMalformed,
         PolicyUnknown,
@@ -127,7 +128,9 @@ async def get_policy(request: Request, _caller: Caller) -> PolicyAnswer:
         Unsatisfiable,
     ),
 )
-async def put_policy(request: Request, caller: Caller, body: PolicyChange) -> PolicyAnswer:
+async def put_policy(
+    request: Request, caller: Caller, body: PolicyChange
+) -> RemediationPolicyAnswer:
     """
     Change a policy. What allows less holds at once; what allows more waits for two people.
 
@@ -135,9 +138,9 @@ async def put_policy(request: Request, caller: Caller, body: PolicyChange) -> Po
     """
     state = request.app.state
     done = await policies.change(
-        state.db, state.watch, request.path_params["alertType"], body, actor_of(caller)
+        state.db, state.watch, request.path_params["alertType"], body, actor=actor_of(caller)
     )
-    return PolicyAnswer(
+    return RemediationPolicyAnswer(
         views.policy_json(done.policy),
         None if done.action is None else done.action.id,
         done.loosened,
@@ -147,13 +150,13 @@ async def put_policy(request: Request, caller: Caller, body: PolicyChange) -> Po
 @routes.post(
     "/api/remediation-policies/breakers/close",
     needs=CHANGE_POLICIES,
-    body=Breaker,
-    answers=Done,
+    body=BreakerNamed,
+    answers=BreakerClosed,
     refuses=(canonical.JsonMalformed, BreakerShut),
 )
-async def close_breaker(request: Request, caller: Caller, body: Breaker) -> Done:
+async def close_breaker(request: Request, caller: Caller, body: BreakerNamed) -> BreakerClosed:
     """Let remedies be proposed again for a target where two were without effect."""
     await policies.close_breaker(
         request.app.state.db, **msgspec.structs.asdict(body), by=caller.subject
     )
-    return Done()
+    return BreakerClosed()

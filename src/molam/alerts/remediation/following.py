@@ -13,11 +13,12 @@ from molam.alerts.episodes import commands as episodes_commands
 from molam.alerts.episodes import deciding
 from molam.alerts.episodes import store as episodes
 from molam.alerts.episodes.model import AlertRow
-from molam.alerts.remediation import noting, store
+from molam.alerts.remediation import evidence_store, noting, store
 from molam.alerts.remediation.advising import rule_of
 from molam.alerts.remediation.commands import link, locked_alert, locked_policy, policy_of
+from molam.alerts.remediation.evidence_store import PointRow
 from molam.alerts.remediation.model import LOOK, Decision, LookJob
-from molam.alerts.remediation.store import PointRow, RemediationRow
+from molam.alerts.remediation.store import RemediationRow
 from molam.alerts.rules import commands as rules
 from molam.alerts.rules.model import Rule, Sample
 from molam.alerts.runtime import Watch
@@ -206,7 +207,7 @@ async def _judge(db: Database, watch: Watch, remediation_id: UUID, alert: AlertR
         rule = await rule_of(tx, watch, alert)
         assert row.executed_at is not None
         points = await tx.all(
-            store.POINTS_SINCE,
+            evidence_store.POINTS_SINCE,
             metric=str(alert.metric.get("metric", "")),
             tenant_type=alert.tenant_type,
             tenant_id=alert.tenant_id or "",
@@ -241,8 +242,9 @@ def holds(rule: Rule, points: Sequence[PointRow], *, hold: timedelta, now: Insta
 
 async def _settle_well(tx: Tx, watch: Watch, row: RemediationRow) -> None:
     await staling.verified(tx, row.action_id, holds=True)
+    if not await tx.run(store.SETTLE, id=row.id, state="verified"):
+        return  # Somebody else looked while we waited for the action.
     await deciding.remediated(tx, watch, row.alert_id, action_id=row.action_id, by=SYSTEM)
-    await tx.run(store.SETTLE, id=row.id, state="verified")
     await deciding.note_move(
         tx, row.alert_id, "verified", by=SYSTEM, details={"action_id": str(row.action_id)}
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from molam.alerts.episodes.model import REMEDIATE, AlertJob
-from molam.alerts.remediation import commands, following
+from molam.alerts.remediation import commands, following, recommendation_actions
 from molam.alerts.remediation.model import LOOK, LookJob
 from molam.alerts.runtime import Watch
 from molam.approvals.locked import FOLLOW_ALERT, ActionFollows
@@ -33,6 +33,7 @@ def handlers(watch: Watch) -> list[JobHandler]:
         JobHandler(REMEDIATE, remediate),
         JobHandler(FOLLOW_ALERT, follow_action),
         JobHandler(LOOK, look),
+        *recommendation_actions.handlers(watch),
     ]
 
 

@@ -103,7 +103,7 @@ class Decision:
 
     actor: Decider
     action: Decided
-    details: Mapping[str, Any]
+    details: Mapping[str, object]
 
     def as_json(self) -> dict[str, Any]:
         return {"actor": self.actor, "action": self.action, "details": dict(self.details)}

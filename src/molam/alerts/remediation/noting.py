@@ -68,7 +68,7 @@ async def created(
     await note(tx, alert_id, Decision(decider, "create_ops_action", details))
 
 
-async def held(db: Database, watch: Watch, alert: AlertRow, policy: Policy, hold: Held) -> None:
+async def held(db: Database, watch: Watch, alert: AlertRow, policy: Policy, *, hold: Held) -> None:
     """Say what held it back; of what only people can decide they are told, once an hour."""
     details = {"reason": hold.reason, "action_type": policy.action_type, **hold.details}
     async with db.transaction("remediation.held") as tx:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from molam.alerts.remediation import store
+from molam.alerts.remediation import policy_store, store
 from molam.alerts.remediation.commands import locked_policy, policy_of
 from molam.alerts.remediation.model import BreakerShut, Policy, PolicyRefused
 from molam.alerts.runtime import Watch
@@ -29,7 +29,7 @@ _DECIDERS = frozenset({"ops_admin", "finance_ops", "compliance"})
 _CHANNELS = frozenset({"email", "slack", "webhook", "inbox"})
 _DAY_S = 86_400
 
-_Share = Annotated[float | int, Meta(ge=0, le=1)]
+_Share = int | float
 _Channel = Annotated[str, Meta(min_length=1, max_length=32)]
 
 
@@ -67,11 +67,11 @@ class Changed:
 
 
 async def listed(db: Database) -> list[Policy]:
-    return await db.read(store.LIST_POLICIES)
+    return await db.read(policy_store.LIST_POLICIES)
 
 
 async def change(
-    db: Database, watch: Watch, alert_type: str, asked: PolicyChange, actor: Actor
+    db: Database, watch: Watch, alert_type: str, asked: PolicyChange, *, actor: Actor
 ) -> Changed:
     """
     Change a policy: what only tightens holds at once, what loosens two others decide.
@@ -88,7 +88,7 @@ async def change(
         if after == before:
             return Changed(before)
         if looser:
-            action = await _ask(tx, watch, after, asked, actor)
+            action = await _ask(tx, watch, after, asked, actor=actor)
             return Changed(before, action, tuple(looser))
         if (await locked_policy(tx, alert_type)).version != before.version:
             raise PolicyRefused("Somebody changed it just now: read it again.")
@@ -96,7 +96,9 @@ async def change(
         return Changed(written)
 
 
-async def _ask(tx: Tx, watch: Watch, after: Policy, asked: PolicyChange, actor: Actor) -> ActionRow:
+async def _ask(
+    tx: Tx, watch: Watch, after: Policy, asked: PolicyChange, *, actor: Actor
+) -> ActionRow:
     params = {
         "alert_type": after.alert_type,
         "version": after.version,
@@ -112,14 +114,16 @@ async def _ask(tx: Tx, watch: Watch, after: Policy, asked: PolicyChange, actor: 
     )
 
 
-def changed(before: Policy, given: Mapping[str, Any], registry: Registry | None) -> Policy:
+def changed(before: Policy, given: Mapping[str, object], registry: Registry | None) -> Policy:
     """
     Raises:
         PolicyRefused: it could never work.
     """
-    fields = dict(given)
+    fields: dict[str, Any] = dict(given)
     for name in ("auto_threshold", "share_of_targets"):
         if name in fields:
+            if not 0 <= fields[name] <= 1:
+                raise PolicyRefused(f"{name} is a share: from 0 to 1.")
             fields[name] = Decimal(str(fields[name])).quantize(Decimal("0.0001"))
     after = replace(before, **fields)
     if unknown := sorted(set(after.notify_channels) - _CHANNELS):
@@ -159,7 +163,7 @@ def loosened(before: Policy, after: Policy) -> list[str]:
 async def write(tx: Tx, before: Policy, after: Policy, *, by: Actor, at: Instant) -> Policy:
     """Store a policy whose row is locked, in the record. It locks its end: call this last."""
     await tx.run(
-        store.WRITE_POLICY,
+        policy_store.WRITE_POLICY,
         alert_type=after.alert_type,
         enabled=after.enabled,
         auto_action=after.auto_action,
@@ -221,7 +225,7 @@ async def close_breaker(
             raise BreakerShut("Open ones can be listed by GET /api/remediation-policies.")
 
 
-def _json(document: Mapping[str, Any]) -> dict[str, Any]:
+def _json(document: Mapping[str, object]) -> dict[str, Any]:
     """Write shares as text, so that no binary float is hashed or recorded."""
     written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(_exact(document)))
     return written

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from molam.alerts.remediation.model import Policy
-from molam.platform.db import Query, Rank
+from molam.platform.db import Query
 from molam.platform.db.transaction import Nothing
 
-_POLICY = """
-       id, alert_type, enabled, auto_action, bounds, auto_threshold, cooldown_seconds,
-       last_executed_at, require_multi_sig, required_approvals, notify_channels, targets_per_hour,
-       share_of_targets, verify_hold_s, verify_within_s, version, created_by, updated_by,
-       created_at, updated_at
-"""
 _REMEDIATION = """
        id, alert_id, action_id, action_type, target_type, target_id, is_manual, confidence, state,
        executed_at, verify_by, decided_at, created_at
@@ -63,32 +56,6 @@ class IdRow:
 
 
 @dataclass(frozen=True, slots=True)
-class OutflowRow:
-    day: date
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class ValueRow:
-    value: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class PointRow:
-    minute: datetime
-    last_at: datetime
-    last_value: Decimal
-    low: Decimal
-    high: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class BankRow:
-    bank_profile_id: str
-    belief: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class DecisionRow:
     id: int
     decision: dict[str, Any]
@@ -102,80 +69,6 @@ class BreakerRow:
     target_id: str
     opened_at: datetime
 
-
-LIST_POLICIES = Query(
-    """
-    /* remediation.list_policies */
-    select """
-    + _POLICY
-    + """
-      from alerts.remediation_policies
-     order by alert_type
-    """,
-    row=Policy,
-)
-
-FIND_POLICY = Query(
-    """
-    /* remediation.find_policy */
-    select """
-    + _POLICY
-    + """
-      from alerts.remediation_policies
-     where alert_type = :alert_type::text
-    """,
-    row=Policy,
-)
-
-# Whoever acts on alerts of one type does so one after the other: what is counted of the
-# hour is then all there is.
-LOCK_POLICY = Query(
-    """
-    /* remediation.lock_policy */
-    select """
-    + _POLICY
-    + """
-      from alerts.remediation_policies
-     where alert_type = :alert_type::text
-       for update
-    """,
-    row=Policy,
-    locks=Rank.ALERT,
-)
-
-WRITE_POLICY = Query(
-    """
-    /* remediation.write_policy */
-    update alerts.remediation_policies
-       set enabled = :enabled,
-           auto_action = :auto_action,
-           bounds = :bounds,
-           auto_threshold = :auto_threshold,
-           cooldown_seconds = :cooldown_seconds,
-           require_multi_sig = :require_multi_sig,
-           required_approvals = :required_approvals,
-           notify_channels = :notify_channels,
-           targets_per_hour = :targets_per_hour,
-           share_of_targets = :share_of_targets,
-           verify_hold_s = :verify_hold_s,
-           verify_within_s = :verify_within_s,
-           version = version + 1,
-           updated_by = :by,
-           updated_at = now()
-     where alert_type = :alert_type::text
-    """,
-    row=Nothing,
-)
-
-STAMP_POLICY = Query(
-    """
-    /* remediation.stamp_policy */
-    update alerts.remediation_policies
-       set last_executed_at = now()
-     where alert_type = :alert_type::text
-    """,
-    row=Nothing,
-)
 
 # How many there are of a kind of tenant; the platform is one.
 LIMITS = Query(
@@ -394,62 +287,6 @@ SET_REOPENED = Query(
     row=Nothing,
 )
 
-DAILY_OUTFLOWS = Query(
-    """
-    /* remediation.daily_outflows */
-    select (occurred_at at time zone 'UTC')::date as day, sum(amount)::bigint as amount
-      from ledger.transfers
-     where agent_id = :agent_id and source = :account_id and cause <> 'float.adjusted'
-       and occurred_at >= date_trunc('day', now()) - interval '28 days'
-       and occurred_at < date_trunc('day', now())
-     group by 1
-     order by 1
-    """,
-    row=OutflowRow,
-)
-
-EARLIER_HIGHS = Query(
-    """
-    /* remediation.earlier_highs */
-    select max(high) as value
-      from alerts.metric_points
-     where metric = :metric and tenant_type = :tenant_type::text and tenant_id = :tenant_id
-       and currency = :currency and minute < :before::timestamptz - interval '1 hour'
-     group by (minute at time zone 'UTC')::date
-     order by (minute at time zone 'UTC')::date desc
-     limit 28
-    """,
-    row=ValueRow,
-)
-
-POINTS_SINCE = Query(
-    """
-    /* remediation.points_since */
-    select minute, last_at, last_value, low, high
-      from alerts.metric_points
-     where metric = :metric and tenant_type = :tenant_type::text and tenant_id = :tenant_id
-       and currency = :currency and minute >= date_trunc('minute', :since::timestamptz)
-       and last_at >= :since
-     order by minute
-    """,
-    row=PointRow,
-)
-
-OTHER_BANKS = Query(
-    """
-    /* remediation.other_banks */
-    select distinct on (h.bank_profile_id) h.bank_profile_id, h.belief
-      from mesh.member_health as h
-     where h.mode = 'serving'
-       and exists (select from mesh.member_health as o
-                    where o.bank_profile_id = :bank_profile_id
-                      and o.currency = h.currency and o.rail = h.rail)
-     order by h.bank_profile_id, h.updated_at desc
-     limit 50
-    """,
-    row=BankRow,
-)
-
 TELL = Query(
     """
     /* remediation.tell */
@@ -458,18 +295,14 @@ TELL = Query(
     row=CountRow,
 )
 
-HIT_BY_THRESHOLD = Query(
+SET_RECOMMENDATION_ASKED = Query(
     """
-    /* remediation.hit_by_threshold */
-    select count(*) as count
-      from alerts.alerts
-     where alert_type = :alert_type::text and tenant_type = :tenant_type::text
-       and (:tenant_id::text is null or tenant_id = :tenant_id)
-       and (:currency::text is null or currency = :currency)
-       and created_at > now() - interval '30 days'
-       and (:below::boolean is null
-            or case when :below then (metric ->> 'value')::numeric < :threshold::numeric
-                    else (metric ->> 'value')::numeric > :threshold::numeric end)
+    /* remediation.set_recommendation_asked */
+    update ops.sira_dash_recommendations
+       set state = 'asked',
+           ops_action_id = :action_id,
+           updated_at = now()
+     where id = :id and state = 'pending'
     """,
-    row=CountRow,
+    row=Nothing,
 )

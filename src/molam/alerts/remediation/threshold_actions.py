@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta
 
-from molam.alerts.remediation import store
+from molam.alerts.remediation import evidence_store
 from molam.alerts.rules import changing
 from molam.alerts.rules.changing import RuleChange, Weighed
 from molam.alerts.rules.model import AlertType, Rule, TenantType
@@ -93,9 +93,11 @@ async def _plan(tx: Tx, params: UpdateRiskThreshold) -> Plan:
         "tenant_id": params.tenant_id,
         "currency": params.currency,
     }
-    had = await tx.one(store.HIT_BY_THRESHOLD, **scope, below=None, threshold=after.fire_at)
+    had = await tx.one(
+        evidence_store.HIT_BY_THRESHOLD, **scope, below=None, threshold=after.fire_at
+    )
     would = await tx.one(
-        store.HIT_BY_THRESHOLD,
+        evidence_store.HIT_BY_THRESHOLD,
         **scope,
         below=after.comparison == "below",
         threshold=after.fire_at,

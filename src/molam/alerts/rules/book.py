@@ -48,7 +48,7 @@ class Rules:
             for family, scopes in families.items()
         )
         return tuple(
-            (rule, fingerprint(family[0], metric, tenant_type, tenant_id, currency))
+            (rule, fingerprint(family[0], metric, tenant_type, tenant_id, currency=currency))
             for family, rule in found
             if rule is not None
         )

@@ -99,7 +99,7 @@ async def open_episode(
     if rule is None:
         raise RuleAbsent(f"No rule judges {sample.metric} of this {sample.tenant_type}.")
     name = fingerprint(
-        alert_type, sample.metric, sample.tenant_type, sample.tenant_id, sample.currency
+        alert_type, sample.metric, sample.tenant_type, sample.tenant_id, currency=sample.currency
     )
     found = await keeping.lock(tx, [name])
     if not found:

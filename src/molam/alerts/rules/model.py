@@ -189,7 +189,7 @@ class Transition:
 
 
 def fingerprint(
-    alert_type: str, metric: str, tenant_type: str, tenant_id: str | None, currency: str | None
+    alert_type: str, metric: str, tenant_type: str, tenant_id: str | None, *, currency: str | None
 ) -> bytes:
     """Name what is watched, whichever rule of the family judges it now."""
     labels = {"currency": currency, "tenant_id": tenant_id, "tenant_type": tenant_type}

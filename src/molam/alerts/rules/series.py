@@ -205,7 +205,7 @@ def _first_of_note(state: SeriesState, rule: Rule, waiting: Sequence[Waiting]) -
                 for one in waiting
                 if rule.clears(one.value) or rule.severity_of(one.value) != state.severity
             )
-            return next(moments, None)
+            return min(moments, default=None)
         case "clearing":
             return next((one.at for one in waiting if not rule.clears(one.value)), None)
         case "no_data":

@@ -21,7 +21,7 @@ async def measure(db: Database) -> int:
     told = 0
     # Each begins its own transaction: what is read must not be older than it says.
     for name, round_ in (
-        ("floats", _floats),
+        ("floats", floats),
         ("matches", _matches),
         ("failures", _failures),
         ("fraud", _fraud),
@@ -39,7 +39,8 @@ async def measure_float(tx: Tx, account_id: str) -> None:
         await tell(tx, [_float(row)], heartbeat_s=0)
 
 
-async def _floats(tx: Tx) -> list[Measured]:
+async def floats(tx: Tx) -> list[Measured]:
+    """Read every float, as it was when *tx* began or later."""
     return [_float(row) for row in await tx.all(store.MEASURE_FLOATS)]
 
 

@@ -53,6 +53,7 @@ def facts_of(finding: Finding) -> dict[str, object]:
         "score": round(min(finding.score, SCORE_MAX), 2),
         "hours": finding.hours,
         "trials": finding.trials,
+        "window_s": finding.hours * 3600,
     }
 
 

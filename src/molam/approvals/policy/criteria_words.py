@@ -127,6 +127,15 @@ TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "REQUEUE_DLQ": ("Put dead letters back", "Remettre des lettres mortes en file"),
         "ADJUST_RATE_LIMIT": ("Change a rate limit", "Changer une limite de débit"),
         "CHANGE_APPROVAL_POLICY": ("Change a policy", "Changer une règle"),
+        "UPDATE_RISK_THRESHOLD": ("Change when an alert opens", "Changer un seuil d'alerte"),
+        "CHANGE_REMEDIATION_POLICY": (
+            "Let more happen by itself about alerts",
+            "Permettre davantage de soi-même aux alertes",
+        ),
+        "APPLY_SIRA_RECOMMENDATION": (
+            "Apply a recommendation of SIRA",
+            "Appliquer une recommandation de SIRA",
+        ),
         "RISK_APPROVAL": ("Approve a risky operation", "Approuver une opération risquée"),
         "LIFT_FREEZE": ("Lift a freeze of executions", "Lever un gel des exécutions"),
     }

@@ -189,7 +189,7 @@ async def sweep(
             max_amount=band.max_amount,
             from_banks=await _leaving(tx, row, banks),
             share=wish.share,
-            only=listed_in(row.proposal),
+            **listed_in(row.proposal),
             each_max=limits.each_max,
             value_max=value_left,
             banks=banks,
@@ -241,7 +241,7 @@ async def _not_moved(tx: Tx, row: ProposalRow, action_id: str) -> dict[str, Any]
     rows = await tx.all(
         sweep_store.LIST_NOT_MOVED,
         ids=[id_ for id_, _ in row.proposal["payouts"]],
-        versions=[version for _, version in row.proposal["payouts"]],
+        terms=[str(terms) for _, terms in row.proposal["payouts"]],
         from_bank=row.from_bank_id,
         currency=row.currency,
         rail=row.rail,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -37,6 +38,7 @@ ASKER = Voter("mesh-controller", kind="system")
 _NOT_PEOPLE = frozenset({"sira", ASKER.id, "policy_engine", "system"})
 _DEAD = frozenset({State.REJECTED, State.EXPIRED, State.CANCELLED, State.SUPERSEDED, State.STALE})
 _REASON_MAX = 500
+_LOOK_S, _LOOKS_MAX = 0.1, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,23 @@ async def vote_and_carry_out(
     try:
         done = await execution.execute(mesh.approvals, action_id, AUTO_EXECUTOR)
     except TransitionRefused:
-        # A worker was faster; what it did is as good.
+        # A worker was faster; what it does is as good.
+        return await _ended(mesh, action_id)
+    return State(done.state)
+
+
+async def _ended(mesh: Mesh, action_id: UUID) -> State:
+    """Wait for whoever is just carrying an action out: a moment, or until a later look tells."""
+    state = State.EXECUTING
+    for _ in range(_LOOKS_MAX):
         async with mesh.approvals.db.transaction("mesh.read_action", readonly=True) as tx:
             found = await tx.one(action_store.FIND_ACTION, id=action_id)
-            assert found is not None
-            return State(found.state)
-    return State(done.state)
+        assert found is not None
+        state = State(found.state)
+        if state is not State.EXECUTING:
+            break
+        await asyncio.sleep(_LOOK_S)
+    return state
 
 
 async def _waiting(db: Database, proposal_id: str, action_id: UUID) -> Decided:

@@ -10,10 +10,11 @@ from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.refusals import Refusal
 from molam.mesh.control import commands, metrics, shift_store, store, telling, world_store
-from molam.mesh.control.judging import REJECT, Shift, Verdict, World, judge
+from molam.mesh.control.judging import REJECT, judge
 from molam.mesh.control.looking import Scope, look
 from molam.mesh.control.model import CONTROLLER, NobodyTakes
 from molam.mesh.control.recording import WHOLE
+from molam.mesh.control.world import Shift, Verdict, World
 from molam.mesh.members import regions, switches
 from molam.mesh.members.policies import Policy
 from molam.mesh.routing import commands as routing
@@ -138,10 +139,13 @@ async def _carry_out(db: Database, mesh: Mesh, seen: _Seen) -> Verdict:
     try:
         if verdict.word in {"step", "halt"}:
             assert shift is not None
-            await _go_on(db, mesh, scope, verdict, shift)
+            await _go_on(db, mesh, scope, verdict, shift=shift)
             proposal_id = shift.proposal_id
         else:
             verdict, proposal_id = await _propose(db, mesh, seen)
+    except _AskedAlready as asked:
+        verdict = replace(verdict, word="stay", reason="waiting_for_people")
+        proposal_id = asked.proposal_id
     except Refusal as refusal:
         log.warning("mesh.controller.refused", code=refusal.code, detail=refusal.detail)
         async with db.transaction("mesh.remember") as tx:
@@ -152,11 +156,35 @@ async def _carry_out(db: Database, mesh: Mesh, seen: _Seen) -> Verdict:
     return verdict
 
 
+# Note [Asked once]
+#
+# What people are asked about is tried again at each look, for SIRA may be sure enough by
+# now to act alone. While it is not, nothing of the attempt is kept: what they have before
+# them holds until it expires, its policy changes, or it would lead to another bank; and
+# even then nobody is asked about the same bank twice within a cooldown.
+
+
+class _AskedAlready(Exception):
+    """Undoes a proposal, for people have one before them that says the same."""
+
+    def __init__(self, proposal_id: str) -> None:
+        super().__init__(proposal_id)
+        self.proposal_id = proposal_id
+
+
+def _holds(asked: world_store.AskedRow, row: ProposalRow) -> bool:
+    same = (asked.to_bank_id, asked.policy_version) == (row.to_bank_id, row.policy_version)
+    return asked.waits_for_people and (same or asked.is_recent)
+
+
 async def _propose(db: Database, mesh: Mesh, seen: _Seen) -> tuple[Verdict, str | None]:
     """
     Have a route proposed and tried out; then apply it, or put it to people.
 
     Returns what came of it, and the proposal.
+
+    Raises:
+        _AskedAlready: see Note [Asked once].
     """
     scope, verdict, rules = seen.scope, seen.verdict, seen.policy.rules
     async with db.transaction("mesh.propose") as tx:
@@ -190,7 +218,10 @@ async def _propose(db: Database, mesh: Mesh, seen: _Seen) -> tuple[Verdict, str 
         )
         known = verdict.reason not in _BY_HISTORY or _is_tried(row)
         alone = verdict.word != "ask" and sure and known
-        if not alone and not any(each.waits_for_people for each in same):
+        if not alone:
+            asked = next((each.id for each in same if _holds(each, row)), None)
+            if asked is not None:
+                raise _AskedAlready(asked)
             await commands.ask_people(tx, mesh, row)
     if alone:
         await commands.apply_now(db, mesh, row.id, actor=CONTROLLER, share=verdict.share)
@@ -218,7 +249,7 @@ def _wanted(scope: Scope, verdict: Verdict) -> Wanted:
     )
 
 
-async def _go_on(db: Database, mesh: Mesh, scope: Scope, verdict: Verdict, shift: Shift) -> None:
+async def _go_on(db: Database, mesh: Mesh, scope: Scope, verdict: Verdict, *, shift: Shift) -> None:
     """Take a gradual shift one step further, or end it where its target suffers from it."""
     if verdict.word == "step":
         await commands.apply_now(db, mesh, shift.proposal_id, actor=CONTROLLER, share=verdict.share)

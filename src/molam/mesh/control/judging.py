@@ -2,111 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from molam.mesh.control import hysteresis
-from molam.mesh.control.hysteresis import Limits, Place
+from molam.mesh.control.hysteresis import Limits
+from molam.mesh.control.world import HEALTHY_BELOW, WHOLE_SHARE, Bank, Verdict, Word, World
 from molam.mesh.members.rules import Rules
 from molam.mesh.routing.sequence import unrelated
-
-Word = Literal["stay", "ask", "move", "return", "readmit", "reorder", "step", "halt", "freeze"]
-
-HEALTHY_BELOW = 0.5
-_WHOLE = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bank:
-    """One member as the controller sees it. Probabilities, values, and Unix seconds."""
-
-    id: str
-    p_down: float
-    place: Place
-    failure: float = 0.01
-    """The share of its payouts that is expected to fail in the next hour."""
-    baseline: float = 0.01
-    """The share that fails while all is well."""
-    prefer_order: int = 100
-    probes_ok: int = 0
-    strikes: int = 0
-    """How often in a row another bank was surely better."""
-    degraded_since: float | None = None
-    domains: frozenset[str] = frozenset()
-    is_open: bool = True
-    is_first: bool = False
-    """Whether the route in force gives it payouts now."""
-    waiting: int = 0
-    """The value of payouts that wait for it and were handed to nobody."""
-    capacity: int = 0
-    """What it carries in a day; 0: nobody has said."""
-    left_by_hand: bool = False
-    """People led payouts away from it, and people lead them back."""
-    is_stopped: bool = False
-    """Somebody has stopped whatever happens to it by itself."""
-    better: Mapping[str, float] = field(default_factory=dict)
-    """How surely each other bank fails less."""
-
-    @property
-    def is_healthy(self) -> bool:
-        may_serve = self.place.mode == "serving" and self.is_open and not self.is_stopped
-        return may_serve and self.p_down < HEALTHY_BELOW
-
-    @property
-    def is_ejected(self) -> bool:
-        """Whether it was left for good; during a shift, or after one that was halted, it serves."""
-        return self.place.mode == "left" and not self.is_open
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
-    """A gradual shift that is under way, and what its target made of the last step."""
-
-    proposal_id: str
-    from_bank_id: str | None
-    to_bank_id: str
-    share: int
-    is_due: bool
-    outcomes: int
-    failures: int
-    log_ratio: float
-    """Of the target failing three points more often, against it failing as usual."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    at: float
-    rules: Rules
-    banks: tuple[Bank, ...]
-    spares: tuple[Bank, ...] = ()
-    may_act_alone: bool = False
-    is_enforced: bool = True
-    stopped: str | None = None
-    last_apply_at: float | None = None
-    last_reorder_at: float | None = None
-    applies_last_hour: int = 0
-    asked: frozenset[tuple[str | None, str]] = frozenset()
-    """Which proposals wait: whom each would leave, and its kind."""
-    shift: Shift | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """*reason* is a word that pages put into a sentence; it is given for inaction too."""
-
-    word: Word
-    reason: str
-    kind: Literal["failover", "return", "reorder"] = "failover"
-    from_bank: str | None = None
-    to_bank: str | None = None
-    share: int = _WHOLE
-    p_down: float = 0.0
-
-    @property
-    def acts(self) -> bool:
-        return self.word not in {"stay", "freeze"}
-
 
 ACCEPT = 2.25
 """Minus ln(0.105): from here down the target is believed to be as usual."""
@@ -151,8 +54,7 @@ def judge(world: World) -> Verdict:
     if shifting is not None:
         return shifting
     found = [each for each in (_leave(world), _return(world), _reorder(world)) if each is not None]
-    stays = found or [Verdict(word="stay", reason="well")]
-    return next((each for each in found if each.acts), stays[0])
+    return _first_of(world, found) or Verdict(word="stay", reason="well")
 
 
 def is_common(world: World) -> bool:
@@ -197,7 +99,7 @@ def _shift(world: World) -> Verdict | None:
         return replace(goes_on, word="halt", reason="target_suffers", share=shift.share)
     left = None if shift.from_bank_id is None else _find(world, shift.from_bank_id)
     if left is not None and left.p_down >= float(world.rules.direct_p_down):
-        return replace(goes_on, reason="surely_down", share=_WHOLE)
+        return replace(goes_on, reason="surely_down", share=WHOLE_SHARE)
     if left is not None and left.p_down <= float(world.rules.return_p_down) and not left.strikes:
         return replace(goes_on, word="halt", reason="left_is_well", share=shift.share)
     enough = shift.outcomes >= world.rules.step_outcomes_min and shift.log_ratio <= -ACCEPT
@@ -208,17 +110,16 @@ def _shift(world: World) -> Verdict | None:
 
 def next_share(rules: Rules, share: int) -> int:
     """Say how much is to have moved after the next step: never more than the cap at once."""
-    wanted = next((each for each in rules.gradual_steps if each > share), _WHOLE)
-    return min(wanted, share + max(int(rules.value_cap_pct), 1), _WHOLE)
+    wanted = next((each for each in rules.gradual_steps if each > share), WHOLE_SHARE)
+    return min(wanted, share + max(int(rules.value_cap_pct), 1), WHOLE_SHARE)
 
 
 def _leave(world: World) -> Verdict | None:
     """Lead payouts away from a bank that fails, or that another surely beats."""
     limits = limits_of(world.rules)
     failing = [each for each in world.banks if _is_to_leave(world, each, limits)]
-    failing.sort(key=lambda each: (not each.is_first, -each.waiting, each.id))
-    found = [_leaving(world, each, limits) for each in failing]
-    return next((each for each in found if each.acts), found[0] if found else None)
+    failing.sort(key=lambda each: _urgency(each, limits))
+    return _first_of(world, [_leaving(world, each, limits) for each in failing])
 
 
 def _is_to_leave(world: World, bank: Bank, limits: Limits) -> bool:
@@ -232,13 +133,36 @@ def _is_to_leave(world: World, bank: Bank, limits: Limits) -> bool:
     return bank.p_down >= limits.leave_at or bank.strikes >= world.rules.leave_evaluations
 
 
+def _first_of(world: World, found: Sequence[Verdict]) -> Verdict | None:
+    """
+    Return the first that acts, if any does.
+
+    What people were asked about holds up nothing else: it was tried, and was not sure enough.
+    """
+    acting = [each for each in found if each.acts]
+    acting.sort(key=lambda each: (each.from_bank, each.kind) in world.asked)
+    return next(iter([*acting, *found]), None)
+
+
+def _urgency(bank: Bank, limits: Limits) -> tuple[bool, bool, bool, bool, int, str]:
+    """Order what is to be left: leftovers come last, and who fails before who is only beaten."""
+    return (
+        bank.is_ejected,
+        bank.p_down < limits.direct_at,
+        bank.p_down < limits.leave_at,
+        not bank.is_first,
+        -bank.waiting,
+        bank.id,
+    )
+
+
 def _leaving(world: World, bank: Bank, limits: Limits) -> Verdict:
     surely = bank.p_down >= limits.direct_at
     verdict = Verdict(
         word="move",
         reason="surely_down" if surely else "likely_down",
         from_bank=bank.id,
-        share=_WHOLE if surely or bank.is_ejected else next_share(world.rules, 0),
+        share=WHOLE_SHARE if surely or bank.is_ejected else next_share(world.rules, 0),
         p_down=bank.p_down,
     )
     if bank.is_stopped:

@@ -10,14 +10,8 @@ from datetime import UTC, datetime
 
 from molam.mesh.control import hysteresis, world_store
 from molam.mesh.control.hysteresis import Limits, Place
-from molam.mesh.control.judging import (
-    HEALTHY_BELOW,
-    Bank,
-    Shift,
-    World,
-    limits_of,
-    surely_better,
-)
+from molam.mesh.control.judging import limits_of, surely_better
+from molam.mesh.control.world import HEALTHY_BELOW, Bank, Shift, World
 from molam.mesh.members import policies, queries, switches
 from molam.mesh.members.model import MemberRow
 from molam.mesh.members.policies import Policy
@@ -106,7 +100,7 @@ async def look_at(
     )
     limits = limits_of(policy.rules)
     banks = _watched(seen, at, limits, policy)
-    spares = await _spares(tx, scope, policy, at, limits)
+    spares = await _spares(tx, scope, policy, at=at, limits=limits)
     if writes:
         await _write_places(tx, scope, banks)
     world = await _world(tx, scope, policy, banks=tuple(banks), at=at)
@@ -114,7 +108,7 @@ async def look_at(
 
 
 async def _spares(
-    tx: Tx, scope: Scope, policy: Policy, at: datetime, limits: Limits
+    tx: Tx, scope: Scope, policy: Policy, *, at: datetime, limits: Limits
 ) -> tuple[Bank, ...]:
     """
     List the banks of other regions that corridors lead to and that are open.
@@ -168,7 +162,11 @@ def _watched(seen: _Seen, at: datetime, limits: Limits, policy: Policy) -> list[
     banks = [_bank(member, seen, at, limits) for member in seen.members]
     watched = []
     for bank in banks:
-        strikes = bank.strikes + 1 if surely_better(bank, banks, policy.rules) else 0
+        row = seen.health.get(bank.id)
+        # A bank whose heartbeats stopped is doubted, and left only for what payments say.
+        is_silent = row is not None and row.silent_since is not None
+        is_beaten = not is_silent and surely_better(bank, banks, policy.rules)
+        strikes = bank.strikes + 1 if is_beaten else 0
         since = bank.degraded_since
         if bank.p_down < HEALTHY_BELOW:
             since = None

@@ -42,6 +42,7 @@ OVERRIDE_JOB = "mesh.override"
 PAYOUTS_MAX = 1000
 
 Id = Annotated[str, Meta(min_length=1, max_length=255)]
+Terms = Annotated[str, Meta(max_length=32)]
 _Amount = Annotated[int, Meta(ge=0, le=MINOR_MAX)]
 
 log = structlog.get_logger()
@@ -61,10 +62,11 @@ class NotAMember(Refusal):
 
 # Note [Exactly these payouts]
 #
-# Whoever lists payouts means them as they stood: their versions are filled in when it is
-# asked, and are part of what is hashed, voted for and signed. One that was sent, changed
-# or led elsewhere meanwhile stays where it is, and is named with why. The route for
-# payouts to come does not change, nor does any gate.
+# Whoever lists payouts means them as they were shown: amount, currency, payee, and which
+# of our accounts. Digests of these are filled in when it is asked, and are part of what is
+# hashed, voted for and signed. One that was sent, changed in one of them or led elsewhere
+# meanwhile stays where it is, and is named with why; one that only fell due moves. The
+# route for payouts to come does not change, nor does any gate.
 
 
 class NothingToMove(Refusal):
@@ -78,8 +80,8 @@ class RoutePayoutOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     *bank_profile_id* comes first, then *then_banks*; amounts are minor units, both included.
 
     Region, currency and rail are filled in from the bank where they are left out. With
-    *payout_ids*, only those move that are at *from_bank_profile_id* in these *versions*,
-    which are filled in as well.
+    *payout_ids*, only those move that are at *from_bank_profile_id* on these *terms*,
+    digests that are filled in as well.
     """
 
     bank_profile_id: Id
@@ -91,14 +93,14 @@ class RoutePayoutOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     then_banks: Annotated[tuple[Id, ...], Meta(max_length=5)] = ()
     reason: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
     payout_ids: Annotated[tuple[Id, ...], Meta(max_length=PAYOUTS_MAX)] = ()
-    versions: Annotated[tuple[int, ...], Meta(max_length=PAYOUTS_MAX)] = ()
+    terms: Annotated[tuple[Terms, ...], Meta(max_length=PAYOUTS_MAX)] = ()
     from_bank_profile_id: Id | None = None
 
     def __post_init__(self) -> None:
         check_id("bank_profile_id", self.bank_profile_id)
         is_listed = bool(self.payout_ids)
-        if len(self.versions) != len(self.payout_ids):
-            raise ValueError("versions has one entry for each of payout_ids")
+        if len(self.terms) != len(self.payout_ids):
+            raise ValueError("terms has one entry for each of payout_ids")
         if is_listed != (self.from_bank_profile_id is not None):
             raise ValueError("payout_ids and from_bank_profile_id go together")
         if is_listed and (self.min_amount or self.max_amount is not None):
@@ -146,7 +148,7 @@ async def _complete(tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _as_seen(tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the version of each payout that is listed, and where they are."""
+    """Fill in the terms of each payout that is listed, and where they are."""
     ids = raw.get("payout_ids")
     if not isinstance(ids, list) or not ids or not all(isinstance(each, str) for each in ids):
         return raw
@@ -163,7 +165,7 @@ async def _as_seen(tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:
         "currency": currency,
         "rail": rail,
         "from_bank_profile_id": next(iter(banks), None),
-        "versions": [seen[id_].version if id_ in seen else 0 for id_ in listed],
+        "terms": [seen[id_].terms if id_ in seen else "" for id_ in listed],
     }
     known = {name: value for name, value in filled.items() if value is not None}
     return {**known, **raw, "payout_ids": listed}
@@ -195,7 +197,7 @@ async def _plan_listed(
     rows = await tx.all(
         sweep_store.LIST_LISTED,
         ids=list(params.payout_ids),
-        versions=list(params.versions),
+        terms=list(params.terms),
         from_bank=params.from_bank_profile_id,
         currency=params.currency,
         rail=params.rail,
@@ -281,7 +283,7 @@ async def override(tx: Tx, mesh: Mesh, asked: Override) -> str:
             created_by=asked.by,
             first=(params.bank_profile_id, *params.then_banks),
             from_bank_id=params.from_bank_profile_id,
-            payouts=tuple(zip(params.payout_ids, params.versions, strict=True)),
+            payouts=tuple(zip(params.payout_ids, params.terms, strict=True)),
         ),
     )
     await routing.simulate(tx, mesh, row.id)

@@ -10,15 +10,9 @@ from zoneinfo import ZoneInfo
 
 from molam.mesh.control import hysteresis
 from molam.mesh.control.hysteresis import Limits
-from molam.mesh.control.judging import (
-    HEALTHY_BELOW,
-    REJECT,
-    Bank,
-    World,
-    is_common,
-    limits_of,
-)
+from molam.mesh.control.judging import REJECT, is_common, limits_of
 from molam.mesh.control.plan import Band, Target
+from molam.mesh.control.world import HEALTHY_BELOW, Bank, World
 from molam.mesh.members.rules import Rules
 from molam.payments.payouts import calendar
 

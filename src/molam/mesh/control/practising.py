@@ -17,11 +17,11 @@ from molam.mesh.control import (
     telling,
     world_store,
 )
-from molam.mesh.control.judging import World
 from molam.mesh.control.looking import Scope, log_ratio, look
 from molam.mesh.control.model import CONTROLLER
 from molam.mesh.control.practice import Heard, Hour
 from molam.mesh.control.practice_store import HeardRow, OpenRow
+from molam.mesh.control.world import World
 from molam.mesh.members import regions
 from molam.mesh.members.policies import Policy
 from molam.mesh.routing import commands as routing

@@ -11,9 +11,10 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molam.approvals.lifecycle import TransitionRefused
+from molam.approvals.lifecycle import OPEN, State, TransitionRefused
 from molam.approvals.model import ActionExpired, NotEligible, Unsatisfiable
 from molam.approvals.requests import actor_of
+from molam.approvals.store import ActionRow
 from molam.kernel.clock import Instant
 from molam.mesh import permissions
 from molam.mesh.control import model, recalling, resuming, views
@@ -75,7 +76,7 @@ class RecallsAnswer(msgspec.Struct):
 
 
 class RecallAnswer(msgspec.Struct):
-    """*message* says whether banks are being asked, or one more vote is needed."""
+    """*message* says whether banks are being asked, or what that waits for."""
 
     ok: bool
     message: str
@@ -100,7 +101,7 @@ async def recall(request: Request, caller: Caller, body: RecallPayouts) -> Respo
     202: the other is still to agree.
     """
     done = await recalling.recall(request.app.state.mesh, body, actor_of(caller))
-    said = "the banks are being asked" if done.is_done else "one more approval is needed"
+    said = "the banks are being asked" if done.is_done else _still(done.action)
     row = done.action
     answer = RecallAnswer(True, said, str(row.id), row.status, row.votes_approve)
     return _json(answer, is_done=done.is_done)
@@ -157,9 +158,16 @@ async def resume(request: Request, caller: Caller, body: views.RollbackRequest) 
         request.app.state.mesh, request.path_params["id"], actor_of(caller), reason=body.reason
     )
     goes_on = resuming.is_resumed(done.action)
-    said = "the shift goes on" if goes_on else "one more approval is needed"
+    still = "one more approval is needed" if done.action is None else _still(done.action)
+    said = "the shift goes on" if goes_on else still
     answer = views.DecisionAnswer(ok=True, message=said, proposal=proposal_view(done.row))
     return _json(answer, is_done=goes_on)
+
+
+def _still(action: ActionRow) -> str:
+    if State(action.state) in OPEN:
+        return "one more approval is needed"
+    return "it is agreed, and about to be carried out"
 
 
 def _view(row: recall_store.ShownRow) -> RecallView:

@@ -24,6 +24,7 @@ from molam.mesh.routing import queries as proposals
 from molam.mesh.routing.model import ProposalExpired, ProposalNotInState
 from molam.mesh.routing.store import ProposalRow
 from molam.mesh.runtime import Mesh
+from molam.mesh.signals import queries as signals
 from molam.mesh.signals.commands import DECIDE
 from molam.mesh.signals.model import Decide
 from molam.platform.actions import (
@@ -48,7 +49,8 @@ _REASON_MAX = 500
 # on as before. People may roll it back like any applied route, or let it go on while its
 # signature holds. Then its step begins anew, so that what halted it is not held against it
 # twice, and is halted again by new failures only; the controller takes the next steps with
-# every check of the first one.
+# every check of the first one. While the bank that it leaves is well there is nothing to go
+# on with.
 
 
 class MeshResumeShift(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +95,11 @@ async def _ask(tx: Tx, mesh: Mesh, proposal_id: str, *, reason: str) -> UUID:
     row = await proposals.get(tx, proposal_id)
     shift = await _halted(tx, row)
     policy = await policies.effective(tx, row.mesh_region_id, mesh)
+    if await _has_recovered(tx, row, float(policy.rules.return_p_down)):
+        raise ProposalNotInState(
+            "The bank that payouts leave is well; the shift would be halted again at once.",
+            status=row.status,
+        )
     asked = NewAction(
         origin="sira",
         origin_id=row.id,
@@ -126,6 +133,16 @@ async def _halted(tx: Tx, row: ProposalRow) -> ShiftRow:
     if shift.seconds_left <= 0:
         raise ProposalExpired("What was signed held for an hour. Propose the route anew.")
     return shift
+
+
+async def _has_recovered(tx: Tx, row: ProposalRow, return_at: float) -> bool:
+    """Tell whether the controller would halt the shift because the bank it leaves is well."""
+    if row.from_bank_id is None:
+        return False
+    found = await signals.health_of(
+        tx, currency=row.currency, rail=row.rail, bank_ids=[row.from_bank_id]
+    )
+    return any(each.p_down <= return_at and not each.strikes for each in found)
 
 
 async def _plan(tx: Tx, params: MeshResumeShift) -> Plan:

@@ -60,10 +60,11 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True):
 
 # Note [Exactly what was]
 #
-# A payout goes back only if its version, its bank and its account are still what the
-# route made them and nobody has been given it: to the account that was recorded before,
-# whichever account of that bank would be taken today. All others are named, with why.
-# What went out is the bank's to give back; what another route moved is that route's.
+# A payout goes back only if its bank, its account and its amount are still what the route
+# made them, no later route has moved it and nobody has been given it: to the account that
+# was recorded before, whichever account of that bank would be taken today. That it fell
+# due or was held meanwhile is no reason to keep it. All others are named, with why. What
+# went out is the bank's to give back; what another route moved is that route's.
 
 
 async def roll_back(tx: Tx, undo: Undo) -> RolledBack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from molam.mesh.routing.scope_store import LISTED, PAYOUTS_IN_SCOPE
+from molam.mesh.routing.scope_store import LISTED, PAYOUTS_IN_SCOPE, TERMS
 from molam.platform.db import Query, Rank
 
 
@@ -195,7 +195,10 @@ RESTORE = Query(
     with kept as materialized (
         select r.id as reconciliation_id, r.merchant_id, r.payout_id, r.original_bank_profile_id,
                r.original_treasury_account_id, r.rerouted_bank_profile_id, r.rerouted_treasury_account_id,
-               r.version_after
+               r.rerouted_amount, r.rerouted_currency,
+               exists (select from mesh.mesh_reconciliations as later
+                        where later.payout_id = r.payout_id and later.version_after > r.version_after
+                          and later.outcome is distinct from 'rolled_back') as is_moved_since
           from mesh.mesh_reconciliations as r
          where r.routing_proposal_id = :proposal_id and r.outcome is distinct from 'rolled_back'
     ),
@@ -206,8 +209,9 @@ RESTORE = Query(
                     when p.state not in ('scheduled', 'held', 'pending') then 'ended'
                     when (p.bank_profile_id, p.treasury_account_id)
                          is distinct from (k.rerouted_bank_profile_id, k.rerouted_treasury_account_id)
-                         then 'moved_again'
-                    when p.version <> k.version_after then 'changed' end as why
+                      or k.is_moved_since then 'moved_again'
+                    when (p.amount, p.currency) is distinct from (k.rerouted_amount, k.rerouted_currency)
+                         then 'changed' end as why
           from payments.payouts as p
           join kept as k on k.merchant_id = p.merchant_id and k.payout_id = p.id
          order by p.id
@@ -270,7 +274,7 @@ LIST_TO_SEND = Query(
 
 # Of the payouts that are listed, which may move or were moved by this action, and why others
 # may not. What nothing speaks against waits for whoever holds it, or for room.
-_LISTED_NOW = """
+_LISTED_NOW = f"""
     select w.id, p.amount,
            case when p.id is null then 'absent'
                 when p.attempts > 0 or p.state = 'in_transit' then 'sent'
@@ -281,9 +285,9 @@ _LISTED_NOW = """
                                      on here.country = coalesce(p.destination ->> 'country', m.country::text)
                                   where m.id = p.merchant_id) then 'other_lane'
                 when p.bank_profile_id <> :from_bank::text then 'elsewhere'
-                when p.version <> w.version then 'changed'"""
+                when {TERMS} <> w.terms then 'changed'"""
 _LISTED_IDS = """
-      from unnest(:ids::text[], :versions::bigint[]) as w (id, version)
+      from unnest(:ids::text[], :terms::text[]) as w (id, terms)
       left join payments.payouts as p on p.id = w.id and p.origin = 'molam'"""
 
 LIST_LISTED = Query(
@@ -317,16 +321,16 @@ class SeenRow:
     """A payout as somebody sees it who wants it elsewhere."""
 
     id: str
-    version: int
+    terms: str
     currency: str
     rail: str
     bank_profile_id: str | None
 
 
 LIST_SEEN = Query(
-    """
+    f"""
     /* control.list_seen */
-    select p.id, p.version::int as version, p.currency, mesh.rail_of(p.destination) as rail, p.bank_profile_id
+    select p.id, {TERMS} as terms, p.currency, mesh.rail_of(p.destination) as rail, p.bank_profile_id
       from payments.payouts as p
      where p.id = any(:ids::text[]) and p.origin = 'molam'
      order by p.id

@@ -5,8 +5,8 @@ from __future__ import annotations
 from molam.kernel.clock import Instant
 from molam.kernel.ids import uuid8
 from molam.mesh import permissions
-from molam.mesh.control.judging import HEALTHY_BELOW, Shift, World
 from molam.mesh.control.looking import Scope
+from molam.mesh.control.world import HEALTHY_BELOW, Shift, World
 from molam.notices import commands as notices
 from molam.notices.model import Kind, Notice
 from molam.platform.db import Tx

@@ -48,6 +48,8 @@ class AskedRow:
     is_fresh: bool
     is_recent: bool
     waits_for_people: bool
+    to_bank_id: str | None
+    policy_version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ LIST_ASKED = Query(
     /* control.list_asked */
     select p.id, p.from_bank_id, p.kind, p.created_at > now() - interval '30 seconds' as is_fresh,
            p.created_at > now() - make_interval(mins => :recent_min::int) as is_recent,
-           p.ops_action_id is not null as waits_for_people
+           p.ops_action_id is not null as waits_for_people, p.to_bank_id, p.policy_version
       from mesh.mesh_routing_proposals as p
      where p.mesh_region_id = :region and p.currency = :currency and p.rail = :rail
        and p.status in ('proposed', 'simulated', 'approved') and p.expires_at > now()

@@ -83,6 +83,9 @@ FRENCH: Mapping[str, str] = MappingProxyType(
             "Chacun est parti, terminé, ou dans une autre banque."
         ),
         "It was decided, or its time is over.": "C'est décidé, ou le délai est passé.",
+        "The bank that payouts leave is well; the shift would be halted again at once.": (
+            "La banque quittée va bien ; la bascule serait aussitôt interrompue de nouveau."
+        ),
         "Only a gradual shift that was halted can go on.": (
             "Seule une bascule progressive interrompue peut être poursuivie."
         ),

@@ -79,6 +79,8 @@ class Progress(Protocol):
     @property
     def applied_at(self) -> datetime | None: ...
     @property
+    def asks_people(self) -> bool: ...
+    @property
     def moved(self) -> int: ...
     @property
     def left_behind(self) -> int: ...
@@ -159,10 +161,7 @@ class DrillPage:
 
     @property
     def waits_for_people(self) -> bool:
-        return self.progress.applied_at is None and self.progress.proposal_status in {
-            "proposed",
-            "simulated",
-        }
+        return self.progress.applied_at is None and self.progress.asks_people
 
 
 @routes.get("/drill", needs=permissions.USE_ROOM, page=True, query=DrillQuery)

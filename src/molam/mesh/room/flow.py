@@ -109,7 +109,7 @@ def _lines(y: int, banks: Sequence[Standing], places: dict[str, int]) -> list[Li
             f"M{_LANE_EDGE} {start:g}C{middle:g} {start:g} {middle:g} {end:g} {_BANK_EDGE} {end:g}"
         )
         kind: Literal["goes", "next", "cut"] = "next"
-        if each.level in {"left", "down"} or not each.row.is_usable:
+        if each.level in {"left", "down", "returning"} or not each.row.is_usable:
             kind = "cut"
         elif not taken:
             kind, taken = "goes", True

@@ -46,6 +46,10 @@ class StandingRow:
     shut_to: list[int | None] = field(default_factory=list)
     doubted_by: list[str] = field(default_factory=list)
     """Other regions that make us doubt it more than what we saw of it."""
+    better_since: datetime | None = None
+    """Since when a bank that was left is well, as the controller counts it."""
+    left_by_hand: bool = False
+    """People led its payouts away, and people lead them back."""
 
     @property
     def shut_amounts(self) -> list[tuple[int, int | None]]:
@@ -55,6 +59,10 @@ class StandingRow:
     @property
     def is_shut_whole(self) -> bool:
         return (0, None) in self.shut_amounts
+
+    @property
+    def takes_none(self) -> bool:
+        return not self.gate_is_open and (self.is_shut_whole or not self.shut_amounts)
 
 
 _STANDINGS = """
@@ -81,8 +89,7 @@ _STANDINGS = """
            b.enabled and b.status = 'active' as is_usable,
            h.score, h.score_low, h.score_high, h.p_down, coalesce(h.signals, 0) as signals,
            h.last_signal_at, h.last_failure_at, coalesce(h.mode, 'serving') as mode, h.left_at,
-           coalesce((g.is_open or not g.closed_for @> '(,)'::int8range)
-                    and not coalesce(g.held_until > now(), false), true) as gate_is_open,
+           coalesce(g.is_open and not coalesce(g.held_until > now(), false), true) as gate_is_open,
            coalesce(case when g.held_until > now() then g.held_cause else g.cause end, '') as gate_cause,
            coalesce(i.state, 'closed') as circuit,
            o.begins_at as outage_since, o.ends_at as outage_until, h.short_of_funds_until,
@@ -91,7 +98,13 @@ _STANDINGS = """
            coalesce(w.under_way, 0) as under_way, coalesce(w.under_way_value, 0) as under_way_value,
            coalesce(t.scores, '{}') as trend,
            coalesce(u.shut_from, '{}') as shut_from, coalesce(u.shut_to, '{}') as shut_to,
-           '{}'::text[] as doubted_by
+           '{}'::text[] as doubted_by, h.better_since,
+           h.mode = 'left' and coalesce((
+               select l.kind in ('manual', 'override')
+                 from mesh.mesh_routing_proposals as l
+                where l.from_bank_id = h.bank_profile_id and l.currency = h.currency and l.rail = h.rail
+                  and l.status = 'applied' and not l.proposal ? 'payouts'
+                order by l.applied_at desc limit 1), false) is true as left_by_hand
       from places as k
       join payments.bank_profiles as b on b.id = k.bank_profile_id
       left join mesh.member_health as h

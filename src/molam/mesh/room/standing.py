@@ -9,19 +9,29 @@ from typing import Literal
 
 from molam.mesh.room.overview_store import RouteInForceRow, StandingRow
 
-Level = Literal["left", "down", "outage", "doubtful", "short", "unknown", "well"]
-"""In the order in which they need somebody."""
+Level = Literal[
+    "left", "down", "outage", "doubtful", "short", "returning", "partly", "unknown", "well"
+]
+"""
+In the order in which they need somebody. *returning*: it was left and is well again, but gets
+no payout yet. *partly*: some are led elsewhere, as by a shift that was halted; others go to it.
+"""
 
-_ORDER: tuple[Level, ...] = ("left", "down", "outage", "doubtful", "short", "unknown", "well")
+_ORDER: tuple[Level, ...] = (
+    "left", "down", "outage", "doubtful", "short", "returning", "partly", "unknown", "well",
+)  # fmt: skip
 HUES: dict[Level, str] = {
     "left": "red",
     "down": "red",
     "outage": "orange",
     "doubtful": "orange",
     "short": "orange",
+    "returning": "orange",
+    "partly": "orange",
     "unknown": "gray",
     "well": "green",
 }
+_AWAY: frozenset[Level] = frozenset({"left", "returning", "partly"})
 _DOWN, _DOUBTFUL = 0.8, 0.2
 _SPARK_WIDTH, _SPARK_HEIGHT = 100, 32
 
@@ -37,11 +47,15 @@ class Standing:
     place: int | None
     """Where the route in force has it: 1 is tried first; None: in no route."""
     instead: str | None
-    """Who gets the payouts that would have been its own."""
+    """Who gets the payouts that would have been its own: of each amount, in that order."""
 
     @property
     def hue(self) -> str:
         return HUES[self.level]
+
+    @property
+    def fails(self) -> bool:
+        return bool(self.row.signals) and (self.row.p_down or 0.0) >= _DOUBTFUL
 
     @property
     def change(self) -> Decimal | None:
@@ -75,23 +89,34 @@ def standings(
     """Put banks in order: who needs somebody first, then whoever has most waiting."""
     rows = list(rows)
     levels = {(row.bank_profile_id, row.rail, row.currency): level_of(row) for row in rows}
-    names = {row.bank_profile_id: row.bank_name for row in rows}
+    by_key = {(row.bank_profile_id, row.rail, row.currency): row for row in rows}
+
+    def taker(row: StandingRow, route: RouteInForceRow) -> str | None:
+        """Name who is handed what *row* is not: also one that fails, while another does not."""
+        keys = [
+            (bank, row.rail, row.currency)
+            for bank in route.bank_profile_ids
+            if bank != row.bank_profile_id
+        ]
+        able = [
+            key
+            for key in keys
+            if key in by_key and by_key[key].is_usable and not by_key[key].takes_none
+        ]
+        if all(levels[key] == "down" for key in able):
+            return None
+        return by_key[able[0]].bank_name
 
     def seat(row: StandingRow) -> tuple[int | None, str | None]:
-        for route in routes:
-            if (route.rail, route.currency) != (row.rail, row.currency):
-                continue
-            if row.bank_profile_id not in route.bank_profile_ids:
-                continue
-            others = [
-                bank
-                for bank in route.bank_profile_ids
-                if bank != row.bank_profile_id
-                and levels.get((bank, row.rail, row.currency), "unknown") not in {"left", "down"}
-            ]
-            place = route.bank_profile_ids.index(row.bank_profile_id) + 1
-            return place, names.get(others[0]) if others else None
-        return None, None
+        lane = [each for each in routes if (each.rail, each.currency) == (row.rail, row.currency)]
+        own = [each for each in lane if row.bank_profile_id in each.bank_profile_ids]
+        named = dict.fromkeys(taker(row, each) for each in own or lane)
+        takers = [each for each in named if each]
+        # Where it still has its payouts, one is next; else each amount has its own.
+        is_away = levels[row.bank_profile_id, row.rail, row.currency] in _AWAY
+        instead = ", ".join(takers if is_away else takers[:1]) or None
+        place = own[0].bank_profile_ids.index(row.bank_profile_id) + 1 if own else None
+        return place, instead
 
     found = []
     for row in rows:
@@ -114,7 +139,12 @@ def standings(
 
 def finding(all_: Sequence[Standing]) -> Finding:
     """Say what holds for all banks that payouts are given to."""
-    used = [each for each in all_ if each.row.is_usable and each.place is not None]
+    # A route that leads away from a bank need not name it any more.
+    used = [
+        each
+        for each in all_
+        if each.row.is_usable and (each.place is not None or each.row.mode == "left")
+    ]
     watched = [each for each in used if each.row.signals]
     if not used:
         return Finding("no-bank", 0, ())
@@ -128,9 +158,9 @@ def finding(all_: Sequence[Standing]) -> Finding:
 
 def level_of(row: StandingRow) -> Level:
     """Find the word for one bank."""
-    if row.mode == "left" or not row.gate_is_open:
-        return "left"
     p_down = row.p_down or 0.0
+    if row.takes_none:
+        return "returning" if row.mode == "left" and _is_well(row) else "left"
     if row.signals and p_down >= _DOWN:
         return "down"
     if row.outage_since is not None:
@@ -139,7 +169,14 @@ def level_of(row: StandingRow) -> Level:
         return "doubtful"
     if row.short_of_funds_until is not None:
         return "short"
-    return "unknown" if row.is_stale or row.p_down is None else "well"
+    is_known = row.p_down is not None and not row.is_stale
+    is_partly = row.mode == "left" or not row.gate_is_open
+    return "partly" if is_partly else "well" if is_known else "unknown"
+
+
+def _is_well(row: StandingRow) -> bool:
+    is_heard = row.signals > 0 and row.p_down is not None and not row.is_stale
+    return is_heard and (row.p_down or 0.0) < _DOUBTFUL and row.outage_since is None
 
 
 def spark(scores: Sequence[Decimal]) -> str:

@@ -48,7 +48,13 @@ def written(
     }
 
 
-def listed_in(proposal: dict[str, Any]) -> list[str] | None:
-    """Name the payouts that a proposal is only about, each as ``id/version``; None: no list."""
+def listed_in(proposal: dict[str, Any]) -> dict[str, list[str] | None]:
+    """
+    Name the payouts that a proposal is only about, and on which terms; None: no list.
+
+    Those that were listed by version alone, as once they were, match no terms and stay.
+    """
     listed = proposal.get("payouts")
-    return None if listed is None else [f"{id_}/{version}" for id_, version in listed]
+    if listed is None:
+        return {"only": None, "terms": None}
+    return {"only": [id_ for id_, _ in listed], "terms": [str(terms) for _, terms in listed]}

@@ -44,7 +44,7 @@ class Wanted:
     first: tuple[str, ...] = ()
     not_to: tuple[str, ...] = ()
     """Banks that have been left already, besides *from_bank_id*."""
-    payouts: tuple[tuple[str, int], ...] = ()
+    payouts: tuple[tuple[str, str], ...] = ()
     """Only these, each as it is in this version; none: all that are within the bounds."""
 
 

@@ -81,7 +81,7 @@ async def replay(tx: Tx, mesh: Mesh, row: ProposalRow) -> Simulation:
         "everybody": row.from_bank_id is None,
         "from_bank": row.from_bank_id,
         "promise_s": _promise_s(row, banks),
-        "only": content.listed_in(row.proposal),
+        **content.listed_in(row.proposal),
     }
     rows = await tx.all(
         replay_store.REPLAY,

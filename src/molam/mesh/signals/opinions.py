@@ -11,6 +11,8 @@ OBSERVERS_MIN = 3
 """Ours is one of them."""
 DOUBT_MAX = 0.9
 """What others say is believed, not proved: what we saw ourselves alone takes a bank beyond."""
+OURS_HOLDS_S = 120.0
+"""A bank is asked each minute: until two are missed, what we saw of it last is of now."""
 TRUST_UNKNOWN = 0.5
 TRUST_MIN = 0.05
 _JUDGED_FOR_HALF = 20
@@ -49,6 +51,11 @@ class Opinion:
 
     p_down: float
     doubted_by: tuple[str, ...]
+
+
+def our_age(unheard_s: float) -> float:
+    """Say how old our own word is when a bank was last heard of so long ago."""
+    return max(0.0, unheard_s - OURS_HOLDS_S)
 
 
 def weight(age_s: float, trust: float) -> float:

@@ -100,7 +100,7 @@ def _opinion(row: HealthRow, record: store.HealthRecord) -> Opinion | None:
     if not record.said_elsewhere or row.last_signal_at is None:
         return None
     ours = p_down(advance(row.belief, record.read_at.timestamp()))
-    age_s = (record.read_at - row.last_signal_at).total_seconds()
+    age_s = opinions.our_age((record.read_at - row.last_signal_at).total_seconds())
     others = [
         Observation(
             each["observer"],

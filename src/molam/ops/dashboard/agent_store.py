@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from molam.platform.db import Query
+from molam.platform.db.transaction import Nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +29,25 @@ class Agent:
     last_activity_at: datetime | None
 
 
-# Of the rules on floats, an agent's own decides before its currency's.
+# As floats were at the last look, so that an index has those in need; what is left is what
+# there is now.
 _AGENT = """
     select a.id, a.name, a.city, a.country, ops.region_of(a.country) as region, a.currency,
-           coalesce(f.balance, 0) as float_available, r.fire_at::bigint as floor,
-           coalesce(l.sales_30d, 0) as sales_30d, coalesce(l.transaction_count_30d, 0) as transaction_count_30d,
+           coalesce(f.balance, 0) as float_available, l.floor, l.sales_30d, l.transaction_count_30d,
            l.latitude::float8 as latitude, l.longitude::float8 as longitude, {distance} as distance_km,
            l.last_activity_at
       from {agents}
-      left join ledger.accounts f on f.id = 'agent:' || a.id || ':float:' || a.currency
-      left join ops.agent_locations l on l.agent_id = a.id
-      left join lateral (
-            select fire_at
-              from alerts.metric_rules
-             where metric = 'float_available' and tenant_type = 'agent' and enabled and currency = a.currency
-               and (tenant_id is null or tenant_id = a.id)
-             order by tenant_id nulls last
-             limit 1) as r on true
-     where a.status = 'active'"""
+      join tenancy.agents a on a.id = l.agent_id
+      left join ledger.accounts f on f.id = 'agent:' || a.id || ':float:' || a.currency"""
 
 LIST_AGENTS = Query(
     "/* dashboard.list_agents */"
-    + _AGENT.format(distance="null::float8", agents="tenancy.agents a")
+    + _AGENT.format(distance="null::float8", agents="ops.agent_locations l")
     + """
+     where l.active
        and (:currency::text is null or a.currency = :currency)
-       and (:country::text is null or a.country = :country)
-     order by coalesce(f.balance, 0)::float8 / greatest(r.fire_at::float8, 1) nulls last, a.id
+       and (:country::text is null or l.country = :country)
+     order by l.float_share, l.agent_id
      limit :limit offset :offset
     """,
     row=Agent,
@@ -64,11 +58,55 @@ LIST_NEARBY = Query(
     + _AGENT.format(
         distance="n.distance_km",
         agents="ops.get_agents_nearby(:latitude, :longitude, :radius_km) n"
-        " join tenancy.agents a on a.id = n.agent_id",
+        " join ops.agent_locations l on l.agent_id = n.agent_id",
     )
     + """
      order by n.distance_km, a.id
      limit :limit
     """,
     row=Agent,
+)
+
+# Of the rules on floats, an agent's own decides before its currency's.
+LOOK_AT_AGENTS = Query(
+    """
+    /* dashboard.look_at_agents */
+    insert into ops.agent_locations as l (agent_id, country, region, city, float_available, floor, active)
+    select a.id, a.country, ops.region_of(a.country), a.city, coalesce(f.balance, 0),
+           coalesce(own.fire_at, usual.fire_at)::bigint, a.status = 'active'
+      from tenancy.agents a
+      left join ledger.accounts f on f.id = 'agent:' || a.id || ':float:' || a.currency
+      left join alerts.metric_rules own
+        on own.metric = 'float_available' and own.tenant_type = 'agent' and own.enabled
+       and own.alert_type = 'float_low' and own.currency = a.currency and own.tenant_id = a.id
+      left join alerts.metric_rules usual
+        on usual.metric = 'float_available' and usual.tenant_type = 'agent' and usual.enabled
+       and usual.alert_type = 'float_low' and usual.currency = a.currency and usual.tenant_id is null
+        on conflict (agent_id) do update
+       set (country, region, city, float_available, floor, active, updated_at) = (
+           excluded.country, excluded.region, excluded.city, excluded.float_available, excluded.floor,
+           excluded.active, now())
+     where (l.country, l.city, l.float_available, l.floor, l.active)
+           is distinct from (excluded.country, excluded.city, excluded.float_available, excluded.floor,
+                             excluded.active)
+    """,
+    row=Nothing,
+)
+
+ADD_UP_SALES = Query(
+    """
+    /* dashboard.add_up_sales */
+    update ops.agent_locations l
+       set sales_30d = t.amount, transaction_count_30d = t.count, last_activity_at = t.last_at, updated_at = now()
+      from (select a.id, max(m.posted_at) as last_at, count(m.id) as count,
+                   coalesce(sum(m.amount), 0)::bigint as amount
+              from tenancy.agents a
+              left join ledger.transfers m
+                on m.agent_id = a.id and m.posted_at > now() - interval '30 days'
+               and m.source = 'agent:' || a.id || ':float:' || a.currency and m.cause <> 'float.adjusted'
+             group by a.id) as t
+     where l.agent_id = t.id
+       and (l.sales_30d, l.transaction_count_30d, l.last_activity_at) is distinct from (t.amount, t.count, t.last_at)
+    """,
+    row=Nothing,
 )

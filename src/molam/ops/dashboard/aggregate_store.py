@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from molam.platform.db import Query, Rank
 from molam.platform.db.transaction import Nothing
@@ -22,28 +21,15 @@ class TouchedRow:
     marks: int
 
 
-@dataclass(frozen=True, slots=True)
-class CountRow:
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class ToldRow:
-    told: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LagRow:
-    waiting: int
-    oldest: datetime | None
-
-
 # Note [Marks first, then what they mark]
 #
 # A mark commits with what it marks. Under READ COMMITTED each statement sees what was
 # committed when it began: whoever takes the marks in one statement and adds up in a later
 # one cannot miss what a taken mark stands for. What commits in between left a mark of its
 # own, which the next run takes. Adding up replaces; doing it twice changes nothing.
+#
+# Marks are taken by the hour: what is rolled up afterwards are whole hours, and a batch that
+# has few of them rolls up little.
 #
 # Two runs at once would each replace the other's sums of a region or of the platform, so
 # the second waits.
@@ -62,7 +48,7 @@ TAKE_MARKS = Query(
     /* dashboard.take_marks */
     with taken as (
         delete from payments.touched_hours
-         where id in (select id from payments.touched_hours order by id limit :marks_max for update skip locked)
+         where id in (select id from payments.touched_hours order by hour limit :marks_max for update skip locked)
      returning tenant_type, tenant_id, currency, hour
     )
     select (select json_agg(t) from (select distinct * from taken) as t)::text as touched,
@@ -357,51 +343,4 @@ ROLL_UP = Query(
             excluded.float_distributed, excluded.recon_lines, excluded.recon_matched, now())
     """,
     row=Nothing,
-)
-
-REFRESH_SNAPSHOTS = Query(
-    """
-    /* dashboard.refresh_snapshots */
-    select ops.refresh_dashboard_snapshots(:since) as count
-    """,
-    row=CountRow,
-)
-
-REFRESH_LOCATIONS = Query(
-    """
-    /* dashboard.refresh_locations */
-    update ops.agent_locations l
-       set float_available = a.balance, country = a.country, region = ops.region_of(a.country), city = a.city,
-           active = a.status = 'active', sales_30d = coalesce(t.amount, 0),
-           transaction_count_30d = coalesce(t.count, 0), last_activity_at = t.last_at, updated_at = now()
-      from (select x.id, x.country, x.city, x.status, coalesce(f.balance, 0) as balance,
-                   'agent:' || x.id || ':float:' || x.currency as account
-              from tenancy.agents x
-              left join ledger.accounts f on f.id = 'agent:' || x.id || ':float:' || x.currency) as a
-      left join lateral (
-            select sum(m.amount) filter (where m.source = a.account and m.cause <> 'float.adjusted')::bigint as amount,
-                   count(*) filter (where m.source = a.account and m.cause <> 'float.adjusted') as count,
-                   max(m.posted_at) as last_at
-              from ledger.transfers m
-             where m.agent_id = a.id and m.posted_at > now() - interval '30 days') as t on true
-     where l.agent_id = a.id
-    """,
-    row=Nothing,
-)
-
-TELL = Query(
-    """
-    /* dashboard.tell */
-    select pg_notify('dashboard', '') is not null as told
-    """,
-    row=ToldRow,
-)
-
-FIND_LAG = Query(
-    """
-    /* dashboard.find_lag */
-    select (select count(*) from (select from payments.touched_hours limit 10000) as w) as waiting,
-           (select max(snapshot_ts) from ops.dash_snapshots where tenant_type = 'platform') as oldest
-    """,
-    row=LagRow,
 )

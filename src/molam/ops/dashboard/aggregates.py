@@ -7,6 +7,7 @@ from datetime import timedelta
 from prometheus_client import Counter, Gauge
 
 from molam.kernel.clock import Instant
+from molam.ops.dashboard import agent_store, snapshot_store
 from molam.ops.dashboard import aggregate_store as store
 from molam.platform.db import Database, Tx
 
@@ -27,7 +28,7 @@ async def refresh(db: Database) -> int:
             marks = await add_up(tx)
             if number == 0:
                 await _look_at_floats(tx)
-            await tx.one(store.TELL)
+            await tx.one(snapshot_store.TELL)
         taken += marks
         if marks < MARKS_MAX:
             break
@@ -48,11 +49,10 @@ async def add_up(tx: Tx) -> int:
 async def refresh_snapshots(db: Database, *, now: Instant) -> int:
     """Store the last seven days of the platform and of whoever was active since an hour ago."""
     async with db.transaction("dashboard.refresh_snapshots") as tx:
-        counted = await tx.one(store.REFRESH_SNAPSHOTS, since=now - _HOUR)
-        await tx.run(store.REFRESH_LOCATIONS)
-        await tx.one(store.TELL)
+        counted = await tx.one(snapshot_store.REFRESH_SNAPSHOTS, since=now - _HOUR)
+        await tx.one(snapshot_store.TELL)
     assert counted is not None
-    (lag,) = await db.read(store.FIND_LAG)
+    (lag,) = await db.read(snapshot_store.FIND_LAG)
     WAITING.set(lag.waiting)
     return counted.count
 
@@ -73,7 +73,14 @@ async def _replace(tx: Tx, touched: str) -> None:
 
 
 async def _look_at_floats(tx: Tx) -> None:
+    await tx.run(agent_store.LOOK_AT_AGENTS)
     looked = await tx.one(store.LOOK_AT_FLOATS)
     assert looked is not None
     if looked.touched is not None:
         await tx.run(store.ROLL_UP, touched=looked.touched)
+
+
+async def add_up_sales(db: Database) -> None:
+    """Tell of each agent what it paid out in 30 days."""
+    async with db.transaction("dashboard.add_up_sales") as tx:
+        await tx.run(agent_store.ADD_UP_SALES)

@@ -63,6 +63,18 @@ class WidgetRefused(Refusal):
     title = "This widget could show nothing"
 
 
+class RecommendationAbsent(Refusal):
+    code = "recommendation-absent"
+    kind = Kind.ABSENT
+    title = "No such recommendation"
+
+
+class RecommendationEnded(Refusal):
+    code = "recommendation-ended"
+    kind = Kind.CONFLICT
+    title = "This recommendation is no longer open"
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """

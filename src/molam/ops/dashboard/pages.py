@@ -6,20 +6,23 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 from starlette.datastructures import State
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.currency import currency
 from molam.kernel.refusals import Refusal
 from molam.ops.dashboard import permissions, queries, widgets
-from molam.ops.dashboard.model import METRICS, Tenant
+from molam.ops.dashboard.model import METRICS, WIDGET_KINDS, Tenant
 from molam.ops.dashboard.pages_panels import Panel, Reader, Scope, panel, refused_panel
-from molam.ops.dashboard.widgets import Placed
+from molam.ops.dashboard.queries import Overview
+from molam.ops.dashboard.widgets import Placed, Widget
 from molam.ops.shell import framed, may, said, zone_of
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes
@@ -34,17 +37,22 @@ RANGES: tuple[Range, ...] = get_args(Range)
 TenantId = Annotated[str, Meta(min_length=1, max_length=255)]
 CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 
-_TILES = (
-    "gmv",
-    "transaction_count",
-    "net_revenue",
-    "conversion_rate",
-    "refunds_amount",
-    "disputes_count",
-    "payout_pending_amount",
-    "float_available",
+_TILES: Mapping[str, str] = MappingProxyType(
+    {
+        "gmv": "gmv",
+        "transaction_count": "transaction_count",
+        "net_revenue": "net_revenue",
+        "conversion_rate": "conversion_rate",
+        "refunds_amount": "refunds_amount",
+        "disputes_count": "disputes_count",
+        "payouts_pending_amount": "payout_pending_amount",
+        "float_available": "float_available",
+    }
 )
-"""What the page begins with, whatever else somebody arranged."""
+"""What the page begins with, whatever else somebody arranged: the snapshot's word, the metric's."""
+
+_OF_FIGURES = frozenset({"chart_line", "chart_bar", "metric", "heatmap"})
+_OF_RANKINGS = frozenset({"table", "chart_pie"})
 
 
 class ScopeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +62,10 @@ class ScopeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant_id: TenantId | None = None
     currency: CurrencyCode | None = None
     range: Range | None = None
+
+
+class ScopeForm(ScopeQuery, frozen=True, forbid_unknown_fields=True):
+    """Whom the page was about, to come back to it."""
 
 
 class HomeQuery(ScopeQuery, frozen=True, forbid_unknown_fields=True):
@@ -79,9 +91,9 @@ class Home:
 
     scope: Scope
     scope_name: str
-    currency: str | None
+    currency: str
     currencies: Sequence[str]
-    as_of: datetime | None
+    as_of: datetime
     tiles: Sequence[Tile]
     panels: Sequence[Panel]
     hidden: Sequence[Placed]
@@ -116,6 +128,9 @@ async def home(request: Request, caller: Caller, query: HomeQuery) -> Response:
         said=said(query.said),
         arranging=arranging,
         may_arrange=may_arrange,
+        may_change=may(caller, permissions.CHANGE_WIDGETS),
+        metrics=tuple(METRICS),
+        kinds=WIDGET_KINDS,
         at=query.at,
         ranges=RANGES,
         lists_mark=shown.lists_mark,
@@ -144,18 +159,24 @@ def context_of(shown: Home) -> dict[str, object]:
     }
 
 
+def back_to_arranging(form: ScopeForm, *, at: str = "") -> Response:
+    """Lead back to the page that is being arranged, to the widget *at*."""
+    address = scope_of(form).address("/", arrange="1", at=at or None)
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)
+
+
 async def read_home(
     state: State, caller: Caller, scope: Scope, *, language: Language, zone: str
 ) -> Home:
     """Ask for everything that the page shows, as of one moment."""
-    reader = Reader(Formats(language), zone)
+    reader = Reader(Formats(language), zone, state.clock.now())
     if scope.currency is not None:
         currency(scope.currency)
     async with state.db.transaction("dashboard.home", readonly=True) as tx:
         about = await queries.overview(tx, scope.tenant, currency=scope.currency)
         placed = await widgets.shown_to(tx, caller.subject, caller.roles, tenant=scope.tenant)
         panels = [
-            await _panel(tx, each, scope, reader=reader, caller=caller, state=state)
+            await _panel(tx, each, scope, reader=reader, caller=caller)
             for each in placed
             if not each.hidden
         ]
@@ -166,7 +187,7 @@ async def read_home(
         currency=about.currency,
         currencies=about.currencies,
         as_of=about.snapshot_ts,
-        tiles=_tiles(about.snapshot, about.previous or {}, scope, about.currency or ""),
+        tiles=_tiles(about, scope),
         panels=panels,
         hidden=[each for each in placed if each.hidden],
     )
@@ -179,21 +200,16 @@ async def _name_of(tx: Tx, tenant: Tenant) -> str:
     return next((each.name for each in found if each.id == tenant.id), tenant.id)
 
 
-async def _panel(
-    tx: Tx, placed: Placed, scope: Scope, *, reader: Reader, caller: Caller, state: State
-) -> Panel:
+async def _panel(tx: Tx, placed: Placed, scope: Scope, *, reader: Reader, caller: Caller) -> Panel:
     """Read and draw one widget; one that refuses does not take the page with it."""
-    widget = placed.widget
-    if scope.time_range is not None and "time_range" in widget.config:
-        widget = replace(widget, config=widget.config | {"time_range": scope.time_range})
+    widget = replace(placed.widget, config=_config_of(placed.widget, scope.time_range))
     try:
         data = await widgets.data_of(
             tx,
             widget,
-            roles=caller.roles,
             tenant=scope.tenant,
             currency=scope.currency,
-            now=state.clock.now(),
+            now=reader.now,
             person_id=caller.subject,
         )
     except Refusal:
@@ -201,21 +217,29 @@ async def _panel(
     return panel(placed, data, scope, reader)
 
 
-def _tiles(
-    snapshot: Mapping[str, float | None],
-    before: Mapping[str, float | None],
-    scope: Scope,
-    code: str,
-) -> list[Tile]:
+def _config_of(widget: Widget, time_range: str | None) -> dict[str, Any]:
+    """Show *time_range* instead of the widget's own, where it has one, in buckets that fit."""
+    if time_range is None or widget.kind not in _OF_FIGURES | _OF_RANKINGS:
+        return widget.config
+    config = widget.config | {"time_range": time_range}
+    if widget.kind in _OF_FIGURES:
+        config["group_by"] = "hour" if time_range == "24h" else "day"
+    return config
+
+
+def _tiles(about: Overview, scope: Scope) -> list[Tile]:
+    """Make the figures on top; none where nothing ever happened."""
+    if not any(about.snapshot.get(word) for word in _TILES):
+        return []
     return [
         Tile(
-            code=name,
-            value=snapshot[name],
-            before=before.get(name),
-            unit=METRICS[name].unit,
-            currency=code,
-            href=scope.address("/dashboard/rows", metric=name, currency=code or None),
+            code=metric,
+            value=about.snapshot[word],
+            before=about.previous.get(word),
+            unit=METRICS[metric].unit,
+            currency=about.currency,
+            href=scope.address("/dashboard/rows", metric=metric, currency=about.currency),
         )
-        for name in _TILES
-        if snapshot.get(name) is not None
+        for word, metric in _TILES.items()
+        if about.snapshot.get(word) is not None
     ]

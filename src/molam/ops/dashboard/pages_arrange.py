@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from molam.ops.dashboard import layouts, permissions, widgets
-from molam.ops.dashboard.layouts import Place
+from molam.ops.dashboard.layouts import Place, Step
 from molam.ops.dashboard.model import WidgetAbsent
-from molam.ops.dashboard.pages import ScopeQuery, scope_of
+from molam.ops.dashboard.pages import ScopeForm, back_to_arranging, scope_of
 from molam.ops.dashboard.widgets import Placed
 from molam.platform.web import Caller, Routes
 
 routes = Routes()
 
-COLUMNS = 12
 _WIDGETS_MAX = 60
 _ID_LENGTH = 36
-
-Step = Literal[
-    "up", "down", "left", "right", "wider", "narrower", "taller", "shorter", "hide", "show"
-]
-
-
-class ScopeForm(ScopeQuery, frozen=True, forbid_unknown_fields=True):
-    """Whom the page was about, to come back to it."""
 
 
 class StepForm(ScopeForm, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,8 +45,10 @@ class OrderForm(ScopeForm, frozen=True, forbid_unknown_fields=True, kw_only=True
 async def step(request: Request, caller: Caller, form: StepForm) -> Response:
     """Move one widget a step, change its size, hide it or show it again."""
     async with request.app.state.db.transaction("dashboard.arrange") as tx:
-        await layouts.move(tx, caller.subject, caller.roles, form.widget_id, form.step)
-    return _back(form, at=str(form.widget_id))
+        await layouts.move(
+            tx, caller.subject, caller.roles, widget_id=form.widget_id, step=form.step
+        )
+    return back_to_arranging(form, at=str(form.widget_id))
 
 
 @routes.post(
@@ -71,9 +63,11 @@ async def order(request: Request, caller: Caller, form: OrderForm) -> Response:
     """Put the widgets in the order in which they were dropped."""
     wanted = form.order.split(",")
     async with request.app.state.db.transaction("dashboard.order") as tx:
-        placed = await widgets.shown_to(tx, caller.subject, caller.roles)
+        placed = await widgets.shown_to(
+            tx, caller.subject, caller.roles, tenant=scope_of(form).tenant
+        )
         await layouts.save(tx, caller.subject, ordered(placed, wanted))
-    return _back(form, at=form.at)
+    return back_to_arranging(form, at=form.at)
 
 
 @routes.post("/dashboard/reset", needs=permissions.ARRANGE, page=True, form=True, body=ScopeForm)
@@ -81,12 +75,7 @@ async def reset(request: Request, caller: Caller, form: ScopeForm) -> Response:
     """Give the reader the usual page again."""
     async with request.app.state.db.transaction("dashboard.reset") as tx:
         await layouts.reset(tx, caller.subject)
-    return _back(form)
-
-
-def _back(form: ScopeForm, *, at: str = "") -> Response:
-    address = scope_of(form).address("/", arrange="1", at=at or None)
-    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)
+    return back_to_arranging(form)
 
 
 def ordered(placed: Sequence[Placed], wanted: Sequence[str]) -> list[Place]:
@@ -97,21 +86,6 @@ def ordered(placed: Sequence[Placed], wanted: Sequence[str]) -> list[Place]:
     widgets that are not named come last: nothing can be lost by a page that is old.
     """
     ranks = {id_: rank for rank, id_ in enumerate(wanted)}
-    last = len(ranks)
-    shown = sorted(
-        (each for each in placed if not each.hidden),
-        key=lambda each: ranks.get(str(each.widget.id), last),
-    )
-    places: list[Place] = []
-    row = col = tallest = 0
-    for each in shown:
-        if col + each.width > COLUMNS:
-            row, col, tallest = row + tallest, 0, 0
-        places.append(Place(each.widget.id, row, col, each.width, each.height))
-        col, tallest = col + each.width, max(tallest, each.height)
-    away = (each for each in placed if each.hidden)
-    places += [
-        Place(each.widget.id, each.row, each.col, each.width, each.height, hidden=True)
-        for each in away
-    ]
-    return places
+    shown = [each.place for each in placed if not each.hidden]
+    shown.sort(key=lambda each: ranks.get(str(each.widget_id), len(ranks)))
+    return [*layouts.flowed(shown), *(each.place for each in placed if each.hidden)]

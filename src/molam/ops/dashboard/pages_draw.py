@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 WIDTH, HEIGHT = 100.0, 40.0
 _ROOM = 1.08
@@ -17,6 +17,7 @@ _MAP_MARGIN = 34.0
 _DEGREES_MIN = 0.4
 _DOT_MIN, _DOT_MAX = 5.0, 15.0
 _LABELS_MAX = 8
+_LABEL_WIDTH, _LABEL_HEIGHT = 110.0, 22.0
 _HEAT_LEVELS = 4
 
 Value = float | None
@@ -59,14 +60,20 @@ class Placed(Protocol):
     def floor(self) -> int | None: ...
 
 
+P = TypeVar("P", bound=Placed)
+
+
 @dataclass(frozen=True, slots=True)
-class Dot[T]:
-    agent: T
+class Dot(Generic[P]):
+    agent: P
     x: str
     y: str
     radius: str
     level: str
     labelled: bool
+    """There is room for its name, and it is among the worst."""
+    is_right: bool
+    """Its name stands to the left of it, or it would leave the map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,7 @@ def _on_arc(share: float, radius: float) -> tuple[float, float]:
     return _ARC_X + radius * math.cos(angle), _ARC_Y - radius * math.sin(angle)
 
 
-def scatter[T: Placed](agents: Sequence[T]) -> list[Dot[T]]:
+def scatter(agents: Sequence[P]) -> list[Dot[P]]:
     """
     Place agents by where they are, the shape of the land kept; who has no place is left out.
 
@@ -186,21 +193,26 @@ def scatter[T: Placed](agents: Sequence[T]) -> list[Dot[T]]:
     tall = max(_DEGREES_MIN, max(lats) - min(lats))
     wide = max(_DEGREES_MIN, (max(lons) - min(lons)) * shrink)
     scale = min((MAP_WIDTH - 2 * _MAP_MARGIN) / wide, (MAP_HEIGHT - 2 * _MAP_MARGIN) / tall)
-    worst = sorted(known, key=lambda each: _held(each[0]))[:_LABELS_MAX]
-    named = {id(agent) for agent, *_ in worst}
-    dots = [
-        Dot(
-            agent,
-            f"{MAP_WIDTH / 2 + (lon - middle_lon) * shrink * scale:.1f}",
-            f"{MAP_HEIGHT / 2 - (lat - middle_lat) * scale:.1f}",
-            f"{_radius(agent):.1f}",
-            level_of(agent),
-            id(agent) in named,
+    dots, named = [], list[tuple[float, float]]()
+    for agent, lat, lon in sorted(known, key=lambda each: _held(each[0])):
+        x = MAP_WIDTH / 2 + (lon - middle_lon) * shrink * scale
+        y = MAP_HEIGHT / 2 - (lat - middle_lat) * scale
+        is_free = all(abs(x - a) > _LABEL_WIDTH or abs(y - b) > _LABEL_HEIGHT for a, b in named)
+        if is_labelled := is_free and len(named) < _LABELS_MAX:
+            named.append((x, y))
+        dots.append(
+            Dot(
+                agent,
+                f"{x:.1f}",
+                f"{y:.1f}",
+                f"{_radius(agent):.1f}",
+                level_of(agent),
+                is_labelled,
+                x > MAP_WIDTH - _LABEL_WIDTH,
+            )
         )
-        for agent, lat, lon in known
-    ]
     # The worst last, so that nothing lies over them.
-    return sorted(dots, key=lambda dot: -_held(dot.agent))
+    return dots[::-1]
 
 
 def level_of(agent: Placed) -> str:

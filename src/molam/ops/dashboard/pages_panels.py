@@ -10,9 +10,12 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from molam.alerts.episodes import sentences
+from molam.kernel.clock import Instant
 from molam.kernel.currency import CURRENCIES
 from molam.ops.dashboard import pages_draw as draw
 from molam.ops.dashboard.model import Tenant
+from molam.ops.dashboard.recommendation_words import words
 from molam.ops.dashboard.widgets import Placed
 from molam.platform.web.l10n import Formats
 
@@ -75,7 +78,7 @@ class Panel:
     """One widget: where it stands, and what it shows."""
 
     placed: Placed
-    data: Mapping[str, Any]
+    data: dict[str, Any]
     buckets: Sequence[Bucket] = ()
     segments: Sequence[str] = ()
     bars: Sequence[draw.Bar] = ()
@@ -84,7 +87,7 @@ class Panel:
     dots: Sequence[draw.Dot[Place]] = ()
     agents: Sequence[Place] = ()
     heat: Sequence[Sequence[draw.Cell]] = ()
-    rows: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    rows: Sequence[dict[str, Any]] = field(default_factory=tuple)
     refused: bool = False
 
     @property
@@ -112,6 +115,12 @@ class Panel:
         return self.kind not in LISTS
 
     @property
+    def is_of_all(self) -> bool:
+        """It is about the whole platform, whomever the page is about."""
+        kinds = {"table", "chart_pie", "map", "pending_approvals_list"}
+        return self.kind in kinds or "agents" in self.data
+
+    @property
     def is_empty(self) -> bool:
         """Nothing is known that could be drawn."""
         if self.kind in CHARTS:
@@ -129,6 +138,7 @@ class Reader:
 
     formats: Formats
     zone: str
+    now: Instant
 
 
 def refused_panel(placed: Placed) -> Panel:
@@ -136,7 +146,7 @@ def refused_panel(placed: Placed) -> Panel:
     return Panel(placed, {}, refused=True)
 
 
-def panel(placed: Placed, data: Mapping[str, Any], scope: Scope, reader: Reader) -> Panel:
+def panel(placed: Placed, data: dict[str, Any], scope: Scope, reader: Reader) -> Panel:
     """Draw what a widget's data says."""
     kind = placed.widget.kind
     if kind in CHARTS or kind == "metric":
@@ -158,14 +168,54 @@ def panel(placed: Placed, data: Mapping[str, Any], scope: Scope, reader: Reader)
         return Panel(placed, data, agents=agents, dots=dots)
     names = ("rows", "recommendations", "alerts", "events", "actions")
     rows = next((data[name] for name in names if name in data), ())
-    return Panel(placed, data, rows=rows)
+    return Panel(placed, data, rows=[_row(each, data, scope, reader) for each in rows])
 
 
-def _thresholds(given: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
+def _row(row: dict[str, Any], data: dict[str, Any], scope: Scope, reader: Reader) -> dict[str, Any]:
+    """Read a row's moments, say an alert in the reader's words, and find the page behind it."""
+    shown = dict(row) | {"href": _ranked_address(row, data, scope)}
+    shown |= {name: _moment(row[name]) for name in ("at", "created_at") if row.get(name)}
+    if data.get("by") == "country":
+        shown["name"] = reader.formats.locale.territories.get(row["id"], row["name"])
+    title = _title(row, reader)
+    if title is not None:
+        shown["title"] = title
+    return shown
+
+
+def _title(row: dict[str, Any], reader: Reader) -> str | None:
+    """Say an alert or a recommendation in the reader's language, where its facts are known."""
+    facts, language = row.get("facts"), reader.formats.language
+    if not facts:
+        return None
+    kind = row.get("kind", "alert" if "alert_type" in row else "recommendation")
+    type_ = row.get("type") or row.get("alert_type") or row.get("recommendation_type")
+    if kind == "alert":
+        return sentences.sentence(str(type_), facts, language, now=reader.now, zone=reader.zone)
+    title, _ = words(str(type_), facts, language)
+    return title
+
+
+def _moment(value: object) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+
+
+def _ranked_address(row: dict[str, Any], data: dict[str, Any], scope: Scope) -> str | None:
+    by, metric = data.get("by"), str(data.get("metric") or "")
+    if by is None:
+        return None
+    if by == "country":
+        return scope.address(
+            "/dashboard/rows", metric=metric, country=row["id"], currency=data.get("currency")
+        )
+    return scope.address(tenant_type=str(by), tenant_id=row["id"], currency=data.get("currency"))
+
+
+def _thresholds(given: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
     return [(float(each["value"]), str(each["color"])) for each in given]
 
 
-def _place(row: Mapping[str, Any]) -> Place:
+def _place(row: dict[str, Any]) -> Place:
     return Place(
         id=row["id"],
         name=row["name"],
@@ -178,7 +228,7 @@ def _place(row: Mapping[str, Any]) -> Place:
     )
 
 
-def _chart(placed: Placed, data: Mapping[str, Any], scope: Scope, reader: Reader) -> Panel:
+def _chart(placed: Placed, data: dict[str, Any], scope: Scope, reader: Reader) -> Panel:
     points = data.get("data") or data.get("points") or ()
     group_by = str(data.get("group_by") or "day")
     metric = str(data.get("metric") or "")
@@ -224,7 +274,7 @@ def label_of(at: datetime, group_by: str, reader: Reader) -> str:
 
 
 def _plot(
-    buckets: Sequence[Bucket], data: Mapping[str, Any], *, is_bar: bool, formats: Formats
+    buckets: Sequence[Bucket], data: dict[str, Any], *, is_bar: bool, formats: Formats
 ) -> str:
     """Write what the script draws a chart from."""
     unit, code = data.get("unit"), data.get("currency")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import msgspec
@@ -15,29 +15,28 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from molam.approvals.model import NewAction
 from molam.kernel.refusals import Kind, Refusal
 from molam.ops import propose_pages
 from molam.ops.dashboard import permissions, recommendations
-from molam.ops.dashboard.model import RecommendationAbsent
-from molam.ops.dashboard.recommendations import RecommendationRow
+from molam.ops.dashboard.recommendation_store import RecommendationRow
+from molam.ops.dashboard.recommendation_words import words
+from molam.ops.dashboard.recommendations import RecommendationAbsent, request_of
 from molam.ops.propose_pages import Refused, Rehearsed, actor_of
 from molam.ops.shell import Said, framed, may, said
 from molam.platform.web import Caller, Routes
+from molam.platform.web.l10n import Language
 from molam.platform.web.templating import language_of
 
 routes = Routes()
 
 PAGE_ROWS = 50
 REASON_LENGTH_MIN, REASON_LENGTH_MAX = 3, 500
-STATUSES = ("pending", "pending_approval", "applied", "rejected", "expired", "superseded", "all")
 _SHOWN_ON_PAGE = frozenset(
     {Kind.BROKEN_RULE, Kind.CONFLICT, Kind.MALFORMED, Kind.FORBIDDEN, Kind.ABSENT}
 )
 
-Status = Literal[
-    "pending", "pending_approval", "applied", "rejected", "expired", "superseded", "all"
-]
+Status = Literal["pending", "pending_approval", "applied", "rejected", "expired", "superseded"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class ListQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +55,18 @@ class Applied(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Rejected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=REASON_LENGTH_MAX)] = ""
+
+
+_AMOUNTS = frozenset({"at_stake", "cost_savings", "revenue_gain"})
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """One thing that is expected of applying it; *currency* says that it is minor units."""
+
+    name: str
+    value: object
+    currency: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ async def listing(request: Request, caller: Caller, query: ListQuery) -> Respons
             limit=PAGE_ROWS + 1,
             offset=(query.page - 1) * PAGE_ROWS,
         )
-    more = len(found) > PAGE_ROWS
+    more, language = len(found) > PAGE_ROWS, language_of(request, caller)
     address = f"/recommendations?status={query.status}&page="
     return await framed(
         request,
@@ -89,7 +100,7 @@ async def listing(request: Request, caller: Caller, query: ListQuery) -> Respons
         said=said(query.said),
         status=query.status,
         statuses=STATUSES,
-        rows=found[:PAGE_ROWS],
+        rows=[(row, said_of(row, language)) for row in found[:PAGE_ROWS]],
         newer=f"{address}{query.page - 1}" if query.page > 1 else None,
         older=f"{address}{query.page + 1}" if more else None,
     )
@@ -181,6 +192,7 @@ async def _show(
         place="recommendations",
         said=message,
         row=row,
+        sentences=said_of(row, language_of(request, caller)),
         record=record,
         reasons=reasons_of(row.explanation),
         model=str((row.explanation or {}).get("model", "")),
@@ -196,13 +208,7 @@ async def _rehearsed(
     request: Request, caller: Caller, row: RecommendationRow
 ) -> tuple[Rehearsed | None, Refused | None]:
     """Say what would be asked and of whom; or why it could not be asked for now."""
-    suggested = row.suggested_action
-    asked = NewAction(
-        origin="sira",
-        action_type=str(suggested["action_type"]),
-        params=dict(suggested.get("params") or {}),
-        idempotency_key=f"sira-rec-{row.id}-apply",
-    )
+    asked = request_of(row, "ops_ui", "-apply")
     language = language_of(request, caller)
     try:
         return await propose_pages.preview(request.app.state, caller, asked, language), None
@@ -212,9 +218,16 @@ async def _rehearsed(
         return None, propose_pages.refused(refusal, language)
 
 
-def reasons_of(explanation: Mapping[str, Any] | None) -> list[Reason]:
+def said_of(row: RecommendationRow, language: Language) -> tuple[str, str]:
+    """Write what is recommended, and why, in the reader's language where its facts are known."""
+    if not row.facts:
+        return row.title, row.description
+    return words(row.recommendation_type, row.facts, language)
+
+
+def reasons_of(explanation: dict[str, Any] | None) -> list[Reason]:
     """Draw an explanation's features as bars, the weightiest first."""
-    features: Sequence[Mapping[str, Any]] = (explanation or {}).get("features") or ()
+    features: Sequence[dict[str, Any]] = (explanation or {}).get("features") or ()
     weighed = [(each, Decimal(str(each.get("weight") or 0))) for each in features]
     greatest = max((abs(weight) for _, weight in weighed), default=Decimal(0)) or Decimal(1)
     reasons = [
@@ -229,6 +242,12 @@ def reasons_of(explanation: Mapping[str, Any] | None) -> list[Reason]:
     return sorted(reasons, key=lambda reason: -abs(reason.weight))
 
 
-def impact_of(impact: Mapping[str, Any] | None) -> list[tuple[str, object]]:
+def impact_of(impact: dict[str, Any] | None) -> list[Impact]:
     """List what applying it is expected to bring; what nobody estimated is left out."""
-    return [(name, value) for name, value in (impact or {}).items() if value is not None]
+    known = impact or {}
+    currency = known.get("currency")
+    return [
+        Impact(name, value, currency if name in _AMOUNTS else None)
+        for name, value in known.items()
+        if value is not None and name != "currency"
+    ]

@@ -11,15 +11,20 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from molam.alerts.episodes import sentences
+from molam.ops.dashboard import pages_store as store
 from molam.ops.dashboard import permissions, queries
 from molam.ops.dashboard.model import METRICS, MetricUnknown
 from molam.ops.dashboard.pages import ScopeQuery, scope_of
-from molam.ops.shell import framed
+from molam.ops.dashboard.pages_store import BegunRow
+from molam.ops.shell import framed, zone_of
 from molam.platform.web import Caller, Routes
+from molam.platform.web.templating import language_of
 
 routes = Routes()
 
-ROWS_SHOWN = 100
+ROWS_MAX = 50
+ALERTS_MAX = 20
 TENANTS_SHOWN = 50
 _WEEK = timedelta(days=7)
 # What agents hold is no sum of rows: the list of who holds what is what is behind it.
@@ -31,6 +36,7 @@ class RowsQuery(ScopeQuery, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     metric: Annotated[str, Meta(max_length=64)]
     from_: datetime | None = msgspec.field(name="from", default=None)
     to: datetime | None = None
+    country: Annotated[str, Meta(max_length=8)] | None = None
 
 
 class ChoiceQuery(ScopeQuery, frozen=True, forbid_unknown_fields=True):
@@ -60,10 +66,17 @@ async def rows(request: Request, caller: Caller, query: RowsQuery) -> Response:
             tx,
             query.metric,
             scope.tenant,
-            start=start,
-            end=end,
+            times=(start, end),
             currency=query.currency,
-            limit=ROWS_SHOWN + 1,
+            country=query.country,
+        )
+        begun = await tx.all(
+            store.LIST_BEGUN,
+            begins=start,
+            ends=end,
+            tenant_type=scope.tenant.type,
+            tenant_id=scope.tenant.id,
+            limit=ALERTS_MAX,
         )
     return await framed(
         request,
@@ -74,9 +87,18 @@ async def rows(request: Request, caller: Caller, query: RowsQuery) -> Response:
         metric=query.metric,
         start=start,
         end=end,
-        rows=found[:ROWS_SHOWN],
-        more=len(found) > ROWS_SHOWN,
+        rows=found,
+        is_full=len(found) == ROWS_MAX,
+        alerts=[(row, _said(request, caller, row)) for row in begun],
     )
+
+
+def _said(request: Request, caller: Caller, row: BegunRow) -> str:
+    """Say an alert in the reader's language, where its facts are known."""
+    if not row.facts:
+        return row.title
+    language, now = language_of(request, caller), request.app.state.clock.now()
+    return sentences.sentence(row.alert_type, row.facts, language, now=now, zone=zone_of(request))
 
 
 def _to(address: str) -> Response:

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from molam.ops.dashboard import agent_store
 from molam.ops.dashboard import query_store as store
@@ -22,7 +22,7 @@ from molam.ops.dashboard.model import (
     metric_named,
 )
 from molam.ops.dashboard.query_store import Behind, Named
-from molam.platform.db import Tx
+from molam.platform.db import Query, Tx
 
 Value = int | float | None
 By = Literal["country", "region", "merchant", "agent", "bank"]
@@ -102,22 +102,22 @@ class Heat:
 
 
 @functools.lru_cache(maxsize=64)
-def _series_of(metric: Metric) -> Any:
+def _series_of(metric: Metric) -> Query[store.PointRow]:
     return store.series_of(metric.name, metric.how, metric.over)
 
 
 @functools.lru_cache(maxsize=64)
-def _total_of(metric: Metric) -> Any:
+def _total_of(metric: Metric) -> Query[store.ValueRow]:
     return store.total_of(metric.name, metric.how, metric.over)
 
 
 @functools.lru_cache(maxsize=256)
-def _ranking_of(by: str, metric: Metric) -> Any:
+def _ranking_of(by: str, metric: Metric) -> Query[store.Ranked]:
     return store.ranking_of(by, metric.name, metric.how, metric.over)
 
 
 @functools.lru_cache(maxsize=64)
-def _heat_of(metric: Metric) -> Any:
+def _heat_of(metric: Metric) -> Query[store.Heat]:
     return store.heat_of(metric.name, metric.how, metric.over)
 
 
@@ -125,9 +125,10 @@ async def currency_of(tx: Tx, tenant: Tenant, currency: str | None = None) -> st
     """Name the currency to show: what is asked for, or else what *tenant* has most of."""
     if currency is not None:
         return currency
-    found = await tx.one(store.LIST_CURRENCIES, scope=tenant.scope)
-    if found is None:
-        found = await tx.one(store.FIND_CURRENCY, scope=tenant.scope)
+    listed = await currencies_of(tx, tenant)
+    if listed:
+        return listed[0]
+    found = await tx.one(store.FIND_CURRENCY, scope=tenant.scope)
     assert found is not None
     return found.currency
 

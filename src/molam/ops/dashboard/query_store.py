@@ -116,7 +116,7 @@ FIND_CURRENCY = Query(
 _VALUES = {
     "sum": "coalesce(sum(a.{name}), 0)::numeric",
     "last": "(array_agg(a.{name} order by a.bucket_ts desc) filter (where a.{name} is not null))[1]::numeric",
-    "ratio": "least(round(sum(a.{top})::numeric / nullif(sum(a.{bottom}), 0), 4), 1)",
+    "ratio": "round(least(sum(a.{top}), sum(a.{bottom}))::numeric / nullif(sum(a.{bottom}), 0), 4)",
 }
 
 

@@ -197,7 +197,7 @@ class Database:
                     yield cast("asyncpg.Connection[Any]", connection)
                 except asyncpg.InterfaceError:
                     # Also what misuse raises; only a lost connection is an outage.
-                    lost = connection.is_closed()
+                    lost = _is_lost(connection)
                     raise
         except _UNREACHABLE as error:
             raise Outage("database") from error
@@ -221,6 +221,14 @@ class Database:
 #
 # The lateral part needs tenant.id, so it cannot be scanned before the setting is
 # made, and `true` ends the setting with the statement's own transaction.
+
+
+def _is_lost(connection: object) -> bool:
+    """Tell whether the server ended it; then the pool may have taken the connection back."""
+    try:
+        return cast("asyncpg.Connection[Any]", connection).is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def assert_no_transaction(action: str) -> None:

@@ -24,6 +24,7 @@ from molam.sira.training.report import Days, Trial
 Floats = NDArray[np.float64]
 
 CALIBRATION_DAYS, HELD_OUT_DAYS, TRAIN_DAYS_MIN = 7, 14, 14
+DAYS_MIN = TRAIN_DAYS_MIN + CALIBRATION_DAYS + HELD_OUT_DAYS
 REFERENCE_BINS = 10
 EXPLAINED_ROWS = 500
 MAIN_WINDOW = 60
@@ -109,9 +110,8 @@ def train(
 def _split(rows: Rows) -> _Split:
     at = np.array(rows.at)
     days = (at[-1] - at[0]) / evaluation.DAY_S if len(at) else 0.0
-    wanted = TRAIN_DAYS_MIN + CALIBRATION_DAYS + HELD_OUT_DAYS
-    if days < wanted - 1:
-        raise HistoryTooShort(f"Training takes {wanted} days of history; there are {days:.0f}.")
+    if days < DAYS_MIN - 1:
+        raise HistoryTooShort(f"Training takes {DAYS_MIN} days of history; there are {days:.1f}.")
     judged = at[-1] - HELD_OUT_DAYS * evaluation.DAY_S
     calibrated = judged - CALIBRATION_DAYS * evaluation.DAY_S
     # What a row was judged by must be over before the next part begins.

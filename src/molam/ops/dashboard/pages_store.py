@@ -1,0 +1,34 @@
+"""What the home's pages read beyond the figures: the alerts that began in a stretch of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from molam.platform.db import Query
+
+
+@dataclass(frozen=True, slots=True)
+class BegunRow:
+    id: UUID
+    alert_type: str
+    severity: str
+    title: str
+    facts: dict[str, Any]
+    created_at: datetime
+
+
+LIST_BEGUN = Query(
+    """
+    /* dashboard.list_begun */
+    select id, alert_type, severity, title, facts, created_at
+      from alerts.alerts
+     where created_at >= :begins and created_at < :ends
+       and (:tenant_type::text = 'platform' or (tenant_type = :tenant_type and tenant_id = :tenant_id))
+     order by created_at desc, id desc
+     limit :limit
+    """,
+    row=BegunRow,
+)

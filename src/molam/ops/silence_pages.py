@@ -1,0 +1,180 @@
+"""Silences and maintenance: who is kept quiet, until when, and why."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from molam.alerts import permissions as alerts
+from molam.alerts.episodes import queries, sentences, silencing
+from molam.alerts.episodes.model import (
+    REASON_LENGTH_MAX,
+    REASON_LENGTH_MIN,
+    AlertRow,
+    Matcher,
+    SilenceAbsent,
+    SilenceKind,
+    SilenceMalformed,
+    SilenceOver,
+)
+from molam.alerts.rules.model import AlertType, Severity, TenantType
+from molam.ops import permissions
+from molam.ops.propose_pages import actor_of
+from molam.ops.shell import Said, framed, may, said
+from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_step_up
+from molam.platform.auth.tokens import AAL2
+from molam.platform.web import Caller, Routes
+from molam.platform.web.templating import language_of
+
+routes = Routes()
+
+_HERE = "/alerts/silences"
+_LASTS = {"1h": 1, "4h": 4, "1d": 24, "3d": 72, "7d": 168}
+
+
+class SilencesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    said: Annotated[str, Meta(max_length=32)] | None = None
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the form says; *sure* is pressed after its effect was shown."""
+
+    alert_type: AlertType | None = None
+    tenant_type: TenantType | None = None
+    tenant_id: Annotated[str, Meta(max_length=255)] | None = None
+    severity: Severity | None = None
+    kind: SilenceKind = "silence"
+    lasts: Literal["1h", "4h", "1d", "3d", "7d"] = "1h"
+    reason: Annotated[str, Meta(max_length=REASON_LENGTH_MAX)] = ""
+    sure: Literal["yes"] | None = None
+
+    @property
+    def matcher(self) -> Matcher:
+        return Matcher(
+            alert_type=self.alert_type,
+            tenant_type=self.tenant_type,
+            tenant_id=self.tenant_id,
+            severity=self.severity,
+        )
+
+
+class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+@routes.get(_HERE, needs=permissions.USE_CONSOLE, page=True, query=SilencesQuery)
+async def show(request: Request, caller: Caller, query: SilencesQuery) -> Response:
+    """Show who is quiet, and the form."""
+    return await _page(request, caller, message=said(query.said))
+
+
+@routes.post(_HERE, needs=alerts.SILENCE, page=True, form=True, body=Asked)
+async def begin(request: Request, caller: Caller, form: Asked) -> Response:
+    """Say first whom it would quiet; then, asked again, do it."""
+    state = request.app.state
+    now = state.clock.now()
+    try:
+        quiets = await silencing.would_quiet(state.db, form.matcher)
+    except SilenceMalformed:
+        return await _page(request, caller, asked=form, wrong="nothing-named")
+    if len(form.reason.strip()) < REASON_LENGTH_MIN:
+        return await _page(request, caller, asked=form, wrong="reason-short")
+    if form.sure is None:
+        return await _page(request, caller, asked=form, quiets=quiets)
+    if form.matcher.covers_critical:
+        try:
+            require_step_up(caller, now=now)
+        except StepUpRequired:
+            return await _page(request, caller, asked=form, quiets=quiets)
+    asked = silencing.NewSilence(
+        matcher=form.matcher,
+        reason=form.reason,
+        ends_at=now + timedelta(hours=_LASTS[form.lasts]) - timedelta(seconds=5),
+        kind=form.kind,
+    )
+    await silencing.begin(state.db, asked, by=actor_of(caller))
+    return _back("silenced")
+
+
+@routes.post(
+    _HERE + "/{id:uuid}/end",
+    needs=alerts.SILENCE,
+    page=True,
+    form=True,
+    body=Ended,
+    refuses=(SilenceAbsent,),
+)
+async def end(request: Request, caller: Caller, _form: Ended) -> Response:
+    """Let those speak again who were quiet."""
+    id_: UUID = request.path_params["id"]
+    try:
+        await silencing.end(request.app.state.db, id_, by=actor_of(caller))
+    except SilenceOver:
+        return _back("silence-over")
+    return _back("silence-ended")
+
+
+def _back(code: str) -> Response:
+    return RedirectResponse(f"{_HERE}?said={code}", status_code=HTTPStatus.SEE_OTHER)
+
+
+async def _page(
+    request: Request,
+    caller: Caller,
+    *,
+    message: Said | None = None,
+    asked: Asked | None = None,
+    quiets: list[AlertRow] | None = None,
+    wrong: str | None = None,
+) -> Response:
+    db, language = request.app.state.db, language_of(request, caller)
+    rows = await queries.silences(db, with_over=True)
+    covers = asked is not None and asked.matcher.covers_critical
+    response = await framed(
+        request,
+        caller,
+        "silences.html",
+        place="alerts",
+        open_rows=[row for row in rows if row.is_open],
+        past=[row for row in rows if not row.is_open],
+        inhibitions=await queries.inhibitions(db),
+        names=await queries.names(db, [row.created_by for row in rows]),
+        asked=asked or Asked(),
+        quiets=quiets,
+        subjects=[
+            sentences.subject(row.alert_type, row.facts, language) for row in (quiets or [])[:10]
+        ],
+        sign_in=None if not covers or _is_proved(request, caller) else _sign_in(),
+        wrong=wrong,
+        types=[code for code, each in sentences.TYPES if each == "en"],
+        can_silence=may(caller, alerts.SILENCE),
+        said=message,
+    )
+    if wrong is not None:
+        response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    return response
+
+
+def _is_proved(request: Request, caller: Caller) -> bool:
+    try:
+        require_step_up(caller, now=request.app.state.clock.now())
+    except StepUpRequired:
+        return False
+    return True
+
+
+def _sign_in() -> str:
+    asked = {
+        "next": f"{_HERE}?said=confirm-again",
+        "acr_values": AAL2,
+        "max_age": STEP_UP_MAX_AGE_S,
+    }
+    return "/sign-in?" + urlencode(asked)

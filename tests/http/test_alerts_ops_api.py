@@ -1,0 +1,204 @@
+"""/api/alerts: reading, taking on, ending and quieting alerts, and who may."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from callers import bearer, in_process
+from fastapi import FastAPI
+
+import builders
+from alerting import a_transition, happen, one
+from molam.platform.auth import AAL2
+from molam.platform.db import Database
+from molam.simulator.issuer_keys import IssuerKeys
+
+URL = "http://localhost:3136"
+ADMIN = "ops-admin-1"
+
+
+@dataclass
+class Api:
+    client: httpx2.AsyncClient
+    keys: IssuerKeys
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, who: str = ADMIN, **claims: Any
+    ) -> httpx2.Response:
+        good = {"sub": who, "merchant_id": None, "name": who, "acr": AAL2}
+        good["roles"] = list(builders.OPERATIONS.get(who, ()))
+        headers = bearer(self.keys, **{**good, **claims}) | {"Content-Type": "application/json"}
+        content = None if body is None else json.dumps(body)
+        return await self.client.request(
+            method, f"/api/alerts{path}", content=content, headers=headers
+        )
+
+    async def get(self, path: str, **how: Any) -> Any:
+        return (await self.call("GET", path, **how)).json()
+
+
+@pytest.fixture
+async def api(ops_site: FastAPI, db: Database, keys: IssuerKeys) -> AsyncIterator[Api]:
+    await builders.operations(db)
+    await builders.an_agent(db)
+    async with in_process(ops_site, URL) as client:
+        yield Api(client, keys)
+
+
+def in_an_hour() -> str:
+    return (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+
+async def test_alerts_of_one_kind_of_tenant_are_listed_newest_first(api: Api, worker_db: Database):
+    first = await one(worker_db)
+    second = await one(worker_db, [a_transition(tenant_id="agent-9", severity="warning")])
+
+    listed = await api.get("?tenantType=agent")
+    assert [each["id"] for each in listed["alerts"]] == [str(second.id), str(first.id)]
+    assert listed["alerts"][1]["metric"] == {
+        "metric": "float_available",
+        "value": 500_000,
+        "threshold": 1_000_000,
+        "previous_value": None,
+        "context": {},
+    }
+    assert (await api.get("?tenantType=merchant"))["count"] == 0
+    by = "?tenantType=agent&tenantId=agent-9&severity=info,warning&status=open&limit=1"
+    assert [each["id"] for each in (await api.get(by))["alerts"]] == [str(second.id)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?tenantType=planet", "?tenantType=agent&severity=red", "?tenantType=agent&limit=101",
+     "?tenantType=agent&limit=0", "?tenantType=agent&offset=-1", "?tenantType=agent&hue=red",
+     "?tenantType=agent&offset=10000000"],
+)  # fmt: skip
+async def test_what_cannot_be_asked_for_is_refused(api: Api, query: str):
+    assert (await api.call("GET", query)).status_code == 400
+
+
+async def test_one_alert_is_shown_with_what_happened_to_it(api: Api, worker_db: Database):
+    alert = await one(worker_db)
+    taken = await api.call("POST", f"/{alert.id}/acknowledge", {"note": "On it."})
+    shown = await api.get(f"/{alert.id}")
+
+    assert (taken.json()["alert"]["status"], shown["alert"]["note"]) == ("acknowledged", "On it.")
+    assert [each["moved"] for each in shown["moves"]] == ["acknowledged", "opened"]
+    assert shown["moves"][0]["by"] == ADMIN
+
+
+@pytest.mark.parametrize("path", ["acknowledge", "resolve", "silence", "notes"])
+async def test_an_alert_that_there_is_not_cannot_be_decided(api: Api, path: str):
+    body = {"note": "x"} if path == "notes" else {}
+    if path == "silence":
+        body = {"reason": "Because.", "minutes": 5}
+    for id_ in (uuid4(), "nonsense"):
+        answer = await api.call("POST", f"/{id_}/{path}", body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "alert-not-found")
+
+
+async def test_what_is_over_stays_over(api: Api, worker_db: Database):
+    alert = await one(worker_db)
+    ended = await api.call("POST", f"/{alert.id}/resolve", {})
+    assert ended.json()["alert"]["status"] == "resolved"
+
+    for path in ("acknowledge", "resolve"):
+        answer = await api.call("POST", f"/{alert.id}/{path}", {})
+        assert (answer.status_code, answer.json()["code"]) == (409, "alert-over")
+
+
+async def test_one_alert_is_silenced_by_somebody_who_proves_who_they_are(
+    api: Api, worker_db: Database
+):
+    alert = await one(worker_db)
+    body = {"reason": "Being moved.", "minutes": 30}
+    unproved = await api.call("POST", f"/{alert.id}/silence", body, acr="aal1")
+    quiet = await api.call("POST", f"/{alert.id}/silence", body)
+
+    assert unproved.status_code == 401
+    assert unproved.json()["code"] == "step-up-required"
+    assert quiet.json()["alert"]["status"] == "suppressed"
+    assert (await api.get("?tenantType=agent&status=suppressed"))["count"] == 1
+
+
+async def test_a_silence_is_previewed_begun_listed_and_ended(api: Api, worker_db: Database):
+    await one(worker_db)
+    matcher = {"tenant_id": "agent-123"}
+    preview = await api.call("POST", "/silences/preview", {"matcher": matcher})
+    body = {"matcher": matcher, "reason": "Being moved.", "ends_at": in_an_hour()}
+    begun = await api.call("POST", "/silences", body)
+
+    assert preview.json()["quiets"] == 1
+    assert begun.status_code == 201
+    id_ = begun.json()["silence"]["id"]
+    assert [each["id"] for each in (await api.get("/silences"))["silences"]] == [id_]
+    assert (await api.call("DELETE", f"/silences/{id_}")).status_code == 200
+    again = await api.call("DELETE", f"/silences/{id_}")
+    assert (again.status_code, again.json()["code"]) == (409, "silence-over")
+    assert (await api.get("/silences"))["silences"] == []
+    assert len((await api.get("/silences?over=yes"))["silences"]) == 1
+    absent = await api.call("DELETE", f"/silences/{uuid4()}")
+    assert absent.json()["code"] == "silence-absent"
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({"matcher": {}}, 422),
+        ({"matcher": {"colour": "red"}}, 400),
+        ({"ends_at": "2020-01-01T00:00:00Z"}, 422),
+        ({"ends_at": "2199-01-01T00:00:00Z"}, 422),
+        ({"reason": "x"}, 400),
+    ],
+)
+async def test_a_silence_that_is_too_wide_or_too_long_is_refused(
+    api: Api, changed: dict[str, Any], status: int
+):
+    body = {"matcher": {"tenant_id": "a"}, "reason": "Being moved.", "ends_at": in_an_hour()}
+    assert (await api.call("POST", "/silences", body | changed)).status_code == status
+
+
+async def test_a_silence_that_cannot_cover_critical_alerts_needs_no_fresh_proof(api: Api):
+    body = {"matcher": {"severity": "warning"}, "reason": "Noise.", "ends_at": in_an_hour()}
+
+    assert (await api.call("POST", "/silences", body, acr="aal1")).status_code == 201
+    del body["matcher"]["severity"]  # type: ignore[attr-defined]
+    body["matcher"] = {"tenant_type": "agent"}
+    assert (await api.call("POST", "/silences", body, acr="aal1")).status_code == 401
+
+
+async def test_stats_count_what_is_open_and_how_alerts_ended(api: Api, worker_db: Database):
+    await one(worker_db)
+    await happen(worker_db, a_transition("resolved", 60))
+    await one(worker_db, [a_transition(tenant_id="agent-9", severity="warning")])
+
+    said = await api.get("/stats")
+    assert said["active_alerts_by_severity"] == {"info": 0, "warning": 1, "critical": 0}
+    (low,) = said["auto_remediation_stats"]
+    assert (low["open_count"], low["resolved_count"]) == (1, 1)
+    of_one = await api.get("/stats?tenantType=agent&tenantId=agent-123")
+    assert of_one["active_alerts_by_severity"]["warning"] == 0
+    health = await api.get("/health")
+    assert (health["status"], health["pending"], health["critical"]) == ("ok", 1, 0)
+
+
+async def test_who_may_read_take_on_end_and_quiet_differs(api: Api, worker_db: Database):
+    alert = await one(worker_db)
+
+    async def status(method: str, path: str, who: str, body: Any = None) -> int:
+        return (await api.call(method, path, body, who=who)).status_code
+
+    assert await status("GET", "?tenantType=agent", "compliance-1") == 200
+    assert await status("POST", f"/{alert.id}/resolve", "finance-user-1") == 403
+    assert await status("POST", f"/{alert.id}/acknowledge", "finance-user-1", {}) == 200
+    assert await status("POST", f"/{alert.id}/acknowledge", "ops-admin-2", {}) == 409
+    quiet = {"reason": "Because.", "minutes": 5}
+    assert await status("POST", f"/{alert.id}/silence", "compliance-1", quiet) == 403
+    assert await status("GET", "/inhibitions", "compliance-1") == 200

@@ -1,0 +1,197 @@
+"""The specification's complete example over HTTP: measured, advised, voted, filled, audited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from callers import bearer, in_process
+from fastapi import FastAPI
+
+import builders
+from measuring import drain
+from molam.alerts.episodes import commands as episodes
+from molam.alerts.remediation import commands, following
+from molam.alerts.runtime import Watch
+from molam.platform.auth import AAL2
+from molam.platform.db import Database
+from molam.simulator.issuer_keys import IssuerKeys
+
+TRAIL = ["created", "voted", "voted", "approved", "executing", "executed"]
+
+
+class Api:
+    """The operations app as people of `builders.OPERATIONS` and SIRA call it."""
+
+    def __init__(self, client: Any, keys: IssuerKeys) -> None:
+        self._client, self._keys = client, keys
+
+    async def call(self, method: str, path: str, body: Any = None, *, who: str) -> Any:
+        roles = list(builders.OPERATIONS.get(who, ("service",)))
+        said = {"sub": who, "roles": roles, "merchant_id": None, "name": who, "acr": AAL2}
+        headers = bearer(self._keys, **said)
+        return await self._client.request(method, path, json=body, headers=headers)
+
+    async def post(self, path: str, body: Any = None, *, who: str) -> Any:
+        return await self.call("POST", path, body, who=who)
+
+    async def get(self, path: str, *, who: str = "ops-admin-1") -> Any:
+        return (await self.call("GET", path, who=who)).json()
+
+
+@pytest.fixture
+async def api(ops_site: FastAPI, keys: IssuerKeys, db: Database) -> AsyncIterator[Api]:
+    await builders.operations(db)
+    await builders.a_policy(db)
+    await builders.an_agent(db, id_="agent-123", balance=500_000)
+    async with in_process(ops_site, "http://localhost:3136") as client:
+        yield Api(client, keys)
+
+
+@pytest.fixture
+def watch(ops_site: FastAPI) -> Watch:
+    found: Watch = ops_site.state.watch
+    return found
+
+
+async def measured(api: Api, worker_db: Database, watch: Watch) -> dict[str, Any]:
+    """Post the low float, let it be judged, and find the alert."""
+    event = {
+        "metric": "float_available",
+        "value": 500_000,
+        "threshold": 1_000_000,
+        "tenant_type": "agent",
+        "tenant_id": "agent-123",
+        "timestamp": (datetime.now(UTC) - timedelta(seconds=10)).isoformat(),
+    }
+    taken = await api.post("/api/ops/metrics/events", event, who="ops-admin-1")
+    assert taken.status_code == 202, taken.text
+    await drain(worker_db, watch, episodes.apply)
+    listed = await api.get("/api/alerts?tenantType=agent&tenantId=agent-123")
+    (alert,) = listed["alerts"]
+    return dict(alert)
+
+
+async def decide(api: Api, action_id: str) -> Any:
+    for who in ("finance-user-1", "finance-user-2"):
+        voted = await api.post(f"/api/ops/actions/{action_id}/vote", {"vote": "approve"}, who=who)
+        assert voted.status_code == 200, voted.text
+    return await api.post(f"/api/ops/actions/{action_id}/execute", who="ops-admin-1")
+
+
+async def test_a_low_float_is_filled_after_two_votes(
+    api: Api, watch: Watch, db: Database, worker_db: Database
+) -> None:
+    async with db.transaction("tests.enable") as tx:
+        await tx.connection.execute(
+            "update alerts.remediation_policies set enabled = true, share_of_targets = 1"
+            " where alert_type = 'float_low'"
+        )
+    alert = await measured(api, worker_db, watch)
+    await commands.remediate(worker_db, watch, UUID(alert["id"]))
+    linked = (await api.get(f"/api/alerts/{alert['id']}"))["alert"]
+    action_id = linked["remedied_by_action_id"]
+
+    executed = await decide(api, action_id)
+    await following.follow_action(worker_db, watch, UUID(action_id))
+    after = (await api.get(f"/api/alerts/{alert['id']}"))["alert"]
+    action = (await api.get(f"/api/ops/actions/{action_id}"))["action"]
+    audit = (await api.get(f"/api/ops/actions/{action_id}/audit"))["audit"]
+    decided = await api.get(f"/api/alerts/{alert['id']}/decisions")
+
+    assert (alert["severity"], alert["status"]) == ("critical", "open")
+    assert action["params"]["amount"] == {"currency": "XOF", "minor": 1_000_000}
+    assert action["context"]["alert_id"] == alert["id"]
+    assert action["context"]["sira_confidence"] in {0.95, "0.95"}
+    assert executed.json()["success"] is True
+    assert await builders.balance_of(db, "agent:agent-123:float:XOF") == 1_500_000
+    assert after["status"] == "auto_remediated"
+    assert after["remedied_by_action_id"] == action_id
+    assert [each["action"] for each in audit][:6] == TRAIL
+    assert [each["decision"]["action"] for each in decided["decisions"]] == [
+        "suggest",
+        "create_ops_action",
+        "execute",
+    ]
+
+
+async def test_asking_by_hand_takes_the_action_of_the_alerts_type(
+    api: Api, watch: Watch, db: Database, worker_db: Database
+) -> None:
+    alert = await measured(api, worker_db, watch)
+
+    first = await api.post(f"/api/alerts/{alert['id']}/remediate", who="ops-admin-1")
+    again = await api.post(f"/api/alerts/{alert['id']}/remediate", who="ops-admin-1")
+    refused = await api.post(f"/api/alerts/{alert['id']}/remediate", who="finance-user-1")
+    absent = await api.post("/api/alerts/nothing/remediate", who="ops-admin-1")
+    answer = first.json()
+    action = (await api.get(f"/api/ops/actions/{answer['action_id']}"))["action"]
+
+    assert (answer["success"], answer["message"]) == (True, "Remediation action created")
+    assert again.json()["action_id"] == answer["action_id"]
+    assert (refused.status_code, absent.status_code) == (403, 404)
+    assert action["action_type"] == "ADJUST_FLOAT"
+    assert action["idempotency_key"] == f"alert-{alert['id']}-manual-remediation"
+    assert action["created_by"] == "ops-admin-1"
+
+
+async def test_a_policy_is_tightened_at_once_and_loosened_by_two_people(api: Api) -> None:
+    path = "/api/remediation-policies/float_low"
+    tighter = await api.call("PUT", path, {"auto_threshold": 0.97}, who="ops-admin-1")
+    looser = await api.call(
+        "PUT", path, {"enabled": True, "auto_threshold": 0.9}, who="ops-admin-1"
+    )
+    unknown = await api.call("PUT", path, {"enable": True}, who="ops-admin-1")
+    waiting = looser.json()
+    for who in ("ops-admin-2", "finance-user-1"):
+        await api.post(
+            f"/api/ops/actions/{waiting['action_id']}/vote", {"vote": "approve"}, who=who
+        )
+    executed = await api.post(f"/api/ops/actions/{waiting['action_id']}/execute", who="ops-admin-3")
+    after = (await api.get(path))["policy"]
+
+    assert tighter.json()["policy"]["auto_threshold"] == 0.97
+    assert waiting["policy"]["enabled"] is False
+    assert sorted(waiting["loosened"]) == ["auto_threshold", "enabled"]
+    assert unknown.status_code == 400
+    assert executed.json()["success"] is True, executed.text
+    assert (after["enabled"], after["auto_threshold"]) == (True, 0.9)
+    assert (
+        await api.call("GET", "/api/remediation-policies/none", who="ops-admin-1")
+    ).status_code == 404
+
+
+async def test_a_level_is_changed_once_others_agree(
+    api: Api, watch: Watch, worker_db: Database
+) -> None:
+    await measured(api, worker_db, watch)
+    asked = await api.post(
+        "/api/ops/actions",
+        {
+            "origin": "ops_ui",
+            "action_type": "UPDATE_RISK_THRESHOLD",
+            "params": {
+                "threshold": 400_000,
+                "alert_type": "float_low",
+                "metric": "float_available",
+                "tenant_type": "agent",
+                "currency": "XOF",
+            },
+        },
+        who="pay-admin-1",
+    )
+    action = asked.json()["action"]
+    for who in ("ops-admin-1", "ops-admin-2"):
+        await api.post(f"/api/ops/actions/{action['id']}/vote", {"vote": "approve"}, who=who)
+    executed = await api.post(f"/api/ops/actions/{action['id']}/execute", who="ops-admin-3")
+    rules = await api.get("/api/alerts/rules?alert_type=float_low&currency=XOF")
+
+    assert asked.status_code == 201, asked.text
+    changes = {each["what"]: (each["before"], each["after"]) for each in action["plan"]["changes"]}
+    assert changes["alert_rule.fire_at"] == ("1000000", "400000")
+    assert changes["alerts_of_30_days"] == (1, 0)
+    assert executed.json()["result"]["threshold"] == "400000", executed.text
+    assert rules["rules"][0]["fire_at"] == 400_000
