@@ -72,7 +72,7 @@ def a_transition(moved: Any = "opened", seconds: float = 0, **changed: Any) -> T
         moved=moved,
         at=at(seconds),
         fingerprint=fingerprint(
-            rule.alert_type, rule.metric, rule.tenant_type, tenant_id, rule.currency
+            rule.alert_type, rule.metric, rule.tenant_type, tenant_id, currency=rule.currency
         ),
         episode=1,
         rule=rule,

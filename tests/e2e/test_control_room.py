@@ -106,6 +106,11 @@ async def test_the_first_page_moves_while_it_is_open(enter: Open, room: Product)
             " where bank_profile_id = $1",
             BETTER,
         )
+        await tx.connection.execute(
+            "insert into payments.bank_gates (bank_profile_id, rail, currency, is_open, cause)"
+            " values ($1, 'bank', 'XOF', false, 'left')",
+            BETTER,
+        )
         await tx.connection.execute("notify mesh")
 
     await expect(page.locator("#finding")).to_contain_text("payouts go to Banque de la Lagune")
