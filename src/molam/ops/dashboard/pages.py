@@ -35,7 +35,7 @@ TenantType = Literal["platform", "merchant", "agent", "bank", "region"]
 Range = Literal["24h", "7d", "30d", "90d"]
 RANGES: tuple[Range, ...] = get_args(Range)
 TenantId = Annotated[str, Meta(min_length=1, max_length=255)]
-CurrencyCode = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
+CurrencyCode = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 
 _TILES: Mapping[str, str] = MappingProxyType(
     {

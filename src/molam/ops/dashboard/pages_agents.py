@@ -27,7 +27,7 @@ MAP_MAX = 300
 
 class AgentsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: CurrencyCode | None = None
-    country: Annotated[str, Meta(pattern="^[A-Z]{2}$")] | None = None
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")] | None = None
     page: Annotated[int, Meta(ge=1, le=1000)] = 1
     lat: Annotated[float, Meta(ge=-90, le=90)] | None = None
     lon: Annotated[float, Meta(ge=-180, le=180)] | None = None
