@@ -60,11 +60,18 @@ async def a_risk(console: Product) -> str:
 
 
 async def clear(console: Product) -> None:
-    """End whatever is open: nothing can be asked for twice at once."""
+    """End whatever is open or frozen: nothing can be asked for twice at once."""
     async with console.db.transaction("e2e.clear") as tx:
         await tx.connection.execute(
             "update approvals.ops_actions set state = 'cancelled'"
             " where state in ('pending', 'blocked', 'approved', 'failed')"
+        )
+        await tx.connection.execute(
+            "update tenancy.merchant_freezes set ended_at = now(), ended_by = 'e2e'"
+            " where ended_at is null"
+        )
+        await tx.connection.execute(
+            "update tenancy.merchants set status = 'active' where status = 'frozen'"
         )
 
 

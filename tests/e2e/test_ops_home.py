@@ -133,6 +133,7 @@ async def test_figures_move_and_lists_wait_for_their_reader(
     await expect(page.locator("#dash-tiles")).to_contain_text("157,777")
     assert await title.bounding_box() == before
 
+    await clear(furnished)
     await a_freeze(furnished)
     async with furnished.db.transaction("e2e.tell") as tx:
         await tx.connection.execute("notify dashboard")
