@@ -48,6 +48,7 @@ from molam.approvals.wire import (
     VoteBody,
 )
 from molam.audit.queries import entries_of_action
+from molam.kernel.refusals import Refusal
 from molam.platform.actions import ParamsRefused, UnknownActionType
 from molam.platform.auth.step_up import StepUpRequired
 from molam.platform.auth.tokens import TokenRefused
@@ -63,6 +64,21 @@ from molam.platform.web.rate_limits import (
 )
 
 routes = Routes()
+
+# What these commands may answer, wherever they are asked over HTTP.
+ASKING: tuple[type[Refusal], ...] = (
+    UnknownActionType, ParamsRefused, TargetMismatch, PlanRefused, IdempotencyMismatch, TwinOpen,
+    Unsatisfiable, OriginRefused, PolicyMalformed, FieldsRefused,
+)  # fmt: skip
+VOTING: tuple[type[Refusal], ...] = (
+    ActionAbsent, NotEligible, NoVote, IdempotencyMismatch, StaleView, ReasonRequired,
+    ConfirmationRequired, StepUpRequired, PasskeyRefused, ActionExpired, TransitionRefused,
+    FieldsRefused, RateLimited,
+)  # fmt: skip
+EXECUTING: tuple[type[Refusal], ...] = (
+    ActionAbsent, ActionExpired, NotYet, SameHands, ExecutionFrozen, StaleIntent,
+    NoLongerApproved, TransitionRefused, StaleVersion, RateLimited,
+)  # fmt: skip
 
 
 def answered(
@@ -83,11 +99,8 @@ async def _counted(request: Request, limit: RateLimit, caller: Caller) -> dict[s
     answers=Answer,
     status=201,
     also=(200,),
-    refuses=(
-        UnknownActionType, ParamsRefused, TargetMismatch, PlanRefused, IdempotencyMismatch,
-        TwinOpen, Unsatisfiable, OriginRefused, PolicyMalformed, FieldsRefused, RateLimited,
-    ),
-)  # fmt: skip
+    refuses=(*ASKING, RateLimited),
+)
 async def create_action(request: Request, caller: Caller, body: ActionBody) -> Response:
     """Ask for an action. 201 the first time, 200 when the key was used for the same before."""
     headers = await _counted(request, OPS_CREATE, caller)
@@ -223,12 +236,8 @@ async def audit_trail(request: Request, caller: Caller) -> Response:
     needs=permissions.VOTE,
     body=VoteBody,
     answers=Answer,
-    refuses=(
-        ActionAbsent, NotEligible, NoVote, IdempotencyMismatch, StaleView, ReasonRequired,
-        ConfirmationRequired, StepUpRequired, PasskeyRefused, ActionExpired, TransitionRefused,
-        FieldsRefused, RateLimited,
-    ),
-)  # fmt: skip
+    refuses=VOTING,
+)
 async def vote(request: Request, caller: Caller, body: VoteBody) -> Response:
     """Vote, change a vote, or take it back while the action is open."""
     headers = await _counted(request, OPS_VOTE, caller)
@@ -298,11 +307,8 @@ async def comment(request: Request, caller: Caller, body: CommentBody) -> Respon
     needs=permissions.EXECUTE,
     answers=Answer,
     also=(409, 500),
-    refuses=(
-        ActionAbsent, ActionExpired, NotYet, SameHands, ExecutionFrozen, StaleIntent,
-        NoLongerApproved, TransitionRefused, StaleVersion, RateLimited,
-    ),
-)  # fmt: skip
+    refuses=EXECUTING,
+)
 async def execute(request: Request, caller: Caller) -> Response:
     """Carry out an approved action, or try a failed one again. 500 says that it failed."""
     headers = await _counted(request, OPS_EXECUTE, caller)

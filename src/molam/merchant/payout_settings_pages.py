@@ -18,12 +18,12 @@ from molam.merchant import frame, payout_commands, permissions, queries
 from molam.merchant import payout_views as views
 from molam.merchant.payout_endpoints import place_of
 from molam.merchant.payout_screens import SHOWN_ON_PAGE, refused_words
-from molam.merchant.proofs import form_key, see, sign_in_address
+from molam.merchant.proofs import form_key, see
 from molam.payments.banks.model import BankAccount, Wallet
 from molam.payments.payouts import model, settings
 from molam.payments.payouts import queries as payouts
 from molam.payments.payouts.calendar import Schedule
-from molam.platform.auth.step_up import StepUpRequired, require_step_up
+from molam.platform.auth.step_up import StepUpRequired, require_step_up, sign_in_address
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes, idempotency
 from molam.platform.web.l10n import parse_amount

@@ -1,18 +1,15 @@
-"""What pages with forms share: proving again who one is, and saying why nothing was done."""
+"""What pages with forms share: where they lead, and saying why nothing was done."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.refusals import Kind, Refusal
-from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_step_up
-from molam.platform.auth.tokens import AAL2
 from molam.platform.web import Caller, catalogue
 from molam.platform.web.templating import language_of
 
@@ -26,21 +23,6 @@ class Said:
     code: str
     message: str
     detail: str
-
-
-def sign_in_address(following: str) -> str:
-    """Where to prove once more who one is, to come back to *following*."""
-    asked = {"next": following, "acr_values": AAL2, "max_age": STEP_UP_MAX_AGE_S}
-    return f"/sign-in?{urlencode(asked)}"
-
-
-def step_up_address(request: Request, caller: Caller, following: str) -> str | None:
-    """The same, unless the caller has just proved it."""
-    try:
-        require_step_up(caller, now=request.app.state.clock.now())
-    except StepUpRequired:
-        return sign_in_address(following)
-    return None
 
 
 def see(address: str) -> Response:

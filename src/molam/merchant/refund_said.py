@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from molam.kernel.refusals import Kind, Refusal
 from molam.merchant import proofs
+from molam.platform.auth.step_up import sign_in_address
 from molam.platform.web import Caller, catalogue
 from molam.platform.web.templating import language_of
 
@@ -34,4 +35,4 @@ def said_of(request: Request, caller: Caller, refusal: Refusal) -> Said:
 
 def prove(following: str) -> Response:
     """Lead to a sign-in with the second factor, and back to where it is needed."""
-    return proofs.see(proofs.sign_in_address(following))
+    return proofs.see(sign_in_address(following))

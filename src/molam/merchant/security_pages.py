@@ -12,7 +12,7 @@ from starlette.responses import Response
 from molam.kernel.shown import plain
 from molam.merchant import frame, permissions, proofs, queries
 from molam.merchant.security_endpoints import SECOND_FACTOR, end_others, sessions_of
-from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S
+from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, step_up_address
 from molam.platform.auth.tokens import AAL2
 from molam.platform.web import Caller, Routes
 
@@ -55,7 +55,7 @@ async def show(request: Request, caller: Caller, query: SecurityQuery) -> Respon
         ended=query.ended,
         sessions=await sessions_of(request, caller),
         has_second_factor=caller.acr == AAL2,
-        step_up=proofs.step_up_address(request, caller, _HERE),
+        step_up=step_up_address(request, caller, _HERE),
         needs_second_factor=SECOND_FACTOR,
         lasts_minutes=STEP_UP_MAX_AGE_S // 60,
         aal2=AAL2,

@@ -21,7 +21,12 @@ from molam.merchant.settings_commands import Held, Preview
 from molam.merchant.settings_endpoints import held_for, rates_of
 from molam.merchant.settings_forms import Confirmed, Form, change_of
 from molam.merchant.settings_model import SettingsStale
-from molam.platform.auth.step_up import StepUpRequired, require_step_up
+from molam.platform.auth.step_up import (
+    StepUpRequired,
+    require_step_up,
+    sign_in_address,
+    step_up_address,
+)
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes, idempotency
 from molam.tenancy.queries import MerchantAbsent
@@ -126,7 +131,7 @@ async def save(request: Request, caller: Caller, form: Confirmed) -> Response:
             work=work,
         )
     except StepUpRequired:
-        return proofs.see(proofs.sign_in_address(_address(form)))
+        return proofs.see(sign_in_address(_address(form)))
     except Refusal as refusal:
         said = proofs.said(request, caller, refusal)
         response = await _page(request, caller, form=form, said=said)
@@ -195,6 +200,6 @@ async def _review(
         form=msgspec.structs.replace(form, version=held.version),
         key=proofs.form_key(),
         preview=preview,
-        step_up=proofs.step_up_address(request, caller, _address(form)) if needs_proof else None,
+        step_up=step_up_address(request, caller, _address(form)) if needs_proof else None,
         currency=preview.after.get("default_currency", held.settings.default_currency),
     )

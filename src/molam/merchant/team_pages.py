@@ -16,7 +16,12 @@ from molam.merchant import frame, permissions, proofs, queries, team_commands, t
 from molam.merchant.proofs import Said
 from molam.merchant.team_endpoints import MemberAnswer, member_view
 from molam.merchant.team_model import Member, MemberAbsent, NewMember, Role
-from molam.platform.auth.step_up import StepUpRequired, require_step_up
+from molam.platform.auth.step_up import (
+    StepUpRequired,
+    require_step_up,
+    sign_in_address,
+    step_up_address,
+)
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes, idempotency
 from molam.platform.web.wire import BodyMalformed
@@ -94,7 +99,7 @@ async def review(request: Request, caller: Caller, query: Form) -> Response:
         before=sorted(member.roles) if member else [],
         after=sorted(query.roles) if query.step != "add" else [query.role],
         key=proofs.form_key(),
-        step_up=proofs.step_up_address(request, caller, address),
+        step_up=step_up_address(request, caller, address),
     )
 
 
@@ -128,7 +133,7 @@ async def change(request: Request, caller: Caller, form: Confirmed) -> Response:
             work=work,
         )
     except StepUpRequired:
-        return proofs.see(proofs.sign_in_address(f"{_HERE}/review?{urlencode(form.pairs())}"))
+        return proofs.see(sign_in_address(f"{_HERE}/review?{urlencode(form.pairs())}"))
     except Refusal as refusal:
         said = proofs.said(request, caller, refusal)
         return await _page(request, caller, form=form, said=said)

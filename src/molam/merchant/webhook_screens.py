@@ -17,7 +17,7 @@ from molam.kernel.refusals import Kind, Refusal
 from molam.merchant import frame, proofs, queries
 from molam.merchant.webhook_forms import EndpointForm
 from molam.merchant.webhook_snippets import SNIPPETS
-from molam.platform.auth.step_up import StepUpRequired
+from molam.platform.auth.step_up import StepUpRequired, sign_in_address, step_up_address
 from molam.platform.settings import Secret
 from molam.platform.web import Caller, catalogue
 from molam.platform.web.templating import language_of
@@ -208,12 +208,12 @@ def _with_status(response: Response, refusal: Refusal | None) -> Response:
 
 def _step_up(request: Request, caller: Caller, path: str) -> str | None:
     """Say where to confirm first who one is; None when that was done just now."""
-    return proofs.step_up_address(request, caller, _again(path))
+    return step_up_address(request, caller, _again(path))
 
 
 def sign_in_again(path: str) -> Response:
     """Ask for a fresh proof of identity, and come back to *path*."""
-    return proofs.see(proofs.sign_in_address(_again(path)))
+    return proofs.see(sign_in_address(_again(path)))
 
 
 def _again(path: str) -> str:

@@ -250,7 +250,7 @@ async def compensate(request: Request, caller: Caller, form: Decision) -> Respon
 
 
 def id_of(request: Request) -> UUID:
-    """Return the id of the action that the page is about."""
+    """Return the id of what the page is about."""
     found: UUID = request.path_params["id"]
     return found
 

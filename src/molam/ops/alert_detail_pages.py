@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -31,11 +30,11 @@ from molam.alerts.episodes.model import (
 )
 from molam.alerts.episodes.queries import History
 from molam.ops import permissions
+from molam.ops.action_pages import id_of
 from molam.ops.alert_charts import Chart, chart_of
 from molam.ops.alert_pages import SPARK_AROUND_S, TOPIC, headline
 from molam.ops.shell import TEMPLATES, Said, framed, may, said, zone_of
-from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_step_up
-from molam.platform.auth.tokens import AAL2
+from molam.platform.auth.step_up import step_up_address
 from molam.platform.web import Caller, Routes, fragments, sse
 from molam.platform.web.l10n import Language
 from molam.platform.web.templating import language_of
@@ -126,7 +125,7 @@ async def acknowledge(request: Request, caller: Caller, form: Noted) -> Response
     try:
         await deciding.acknowledge(
             request.app.state.db,
-            _id(request),
+            id_of(request),
             by=caller.subject,
             note=form.note.strip() or None,
         )
@@ -148,7 +147,7 @@ async def note(request: Request, caller: Caller, form: Noted) -> Response:
     text = form.note.strip()
     if not text:
         return _back(request, "reason-short")
-    await deciding.annotate(request.app.state.db, _id(request), by=caller.subject, note=text)
+    await deciding.annotate(request.app.state.db, id_of(request), by=caller.subject, note=text)
     return _back(request, "noted")
 
 
@@ -169,7 +168,7 @@ async def resolve(request: Request, caller: Caller, form: Noted) -> Response:
         await deciding.resolve(
             request.app.state.db,
             request.app.state.watch,
-            _id(request),
+            id_of(request),
             by=caller.subject,
             note=text,
         )
@@ -189,14 +188,10 @@ async def resolve(request: Request, caller: Caller, form: Noted) -> Response:
 async def silence(request: Request, caller: Caller, form: Silenced) -> Response:
     """Keep the alert quiet for a while; a critical one asks once more who it is."""
     state = request.app.state
-    row = await queries.get_alert(state.db, _id(request))
-    now = state.clock.now()
-    if row.severity == "critical":
-        try:
-            require_step_up(caller, now=now)
-        except StepUpRequired:
-            return RedirectResponse(_sign_in(request), status_code=HTTPStatus.SEE_OTHER)
-    until = now + timedelta(minutes=_MINUTES[form.lasts])
+    row = await queries.get_alert(state.db, id_of(request))
+    if row.severity == "critical" and (proof := _step_up(request, caller)) is not None:
+        return RedirectResponse(proof, status_code=HTTPStatus.SEE_OTHER)
+    until = state.clock.now() + timedelta(minutes=_MINUTES[form.lasts])
     try:
         await deciding.silence(state.db, row.id, by=caller.subject, until=until, reason=form.reason)
     except SilenceMalformed:
@@ -214,7 +209,7 @@ async def silence(request: Request, caller: Caller, form: Silenced) -> Response:
 )
 async def live(request: Request, caller: Caller) -> Response:
     """Stream the parts of one alert's page as they change; never its buttons."""
-    state, id_ = request.app.state, _id(request)
+    state, id_ = request.app.state, id_of(request)
     await queries.get_alert(state.db, id_)
     language, zone = language_of(request, caller), zone_of(request)
     view = ("alert", str(id_), language, zone)
@@ -258,7 +253,7 @@ _OPEN: WeakValueDictionary[tuple[sse.Hub, object], LiveAlert] = WeakValueDiction
 
 async def _show(request: Request, caller: Caller, *, live: bool, message: Said | None) -> Response:
     language, zone = language_of(request, caller), zone_of(request)
-    page = await _read(request.app.state, _id(request), language=language, zone=zone)
+    page = await _read(request.app.state, id_of(request), language=language, zone=zone)
     return await framed(
         request,
         caller,
@@ -273,7 +268,7 @@ async def _show(request: Request, caller: Caller, *, live: bool, message: Said |
             "silence": may(caller, alerts.SILENCE),
             "remediate": may(caller, alerts.REMEDIATE),
         },
-        step_up=None if _is_proved(request, caller) else _sign_in(request),
+        step_up=_step_up(request, caller),
     )
 
 
@@ -345,25 +340,10 @@ def _behind(row: AlertRow, state: State) -> str | None:
             return None
 
 
-def _id(request: Request) -> UUID:
-    found: UUID = request.path_params["id"]
-    return found
-
-
 def _back(request: Request, code: str, *, board: bool = False) -> Response:
-    address = "/alerts" if board else f"/alerts/{_id(request)}"
+    address = "/alerts" if board else f"/alerts/{id_of(request)}"
     return RedirectResponse(f"{address}?said={code}", status_code=HTTPStatus.SEE_OTHER)
 
 
-def _is_proved(request: Request, caller: Caller) -> bool:
-    try:
-        require_step_up(caller, now=request.app.state.clock.now())
-    except StepUpRequired:
-        return False
-    return True
-
-
-def _sign_in(request: Request) -> str:
-    following = f"/alerts/{_id(request)}?said=confirm-again"
-    asked = {"next": following, "acr_values": AAL2, "max_age": STEP_UP_MAX_AGE_S}
-    return "/sign-in?" + urlencode(asked)
+def _step_up(request: Request, caller: Caller) -> str | None:
+    return step_up_address(request, caller, f"/alerts/{id_of(request)}?said=confirm-again")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
@@ -24,8 +23,12 @@ from molam.approvals.passkeys import (
 from molam.ops import permissions, propose_pages
 from molam.ops.propose_pages import Refused, actor_of
 from molam.ops.shell import Said, framed, said
-from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_step_up
-from molam.platform.auth.tokens import AAL2
+from molam.platform.auth.step_up import (
+    STEP_UP_MAX_AGE_S,
+    StepUpRequired,
+    require_step_up,
+    step_up_address,
+)
 from molam.platform.web import Caller, Routes
 from molam.platform.web.templating import language_of
 
@@ -118,17 +121,7 @@ async def _page(
         place="security",
         passkeys=[(bytes_to_base64url(row.credential_id), row) for row in known],
         may_add=len(known) < PASSKEYS_MAX,
-        step_up=_step_up(request, caller),
+        step_up=step_up_address(request, caller, _HERE),
         said=message,
         refused=refused,
     )
-
-
-def _step_up(request: Request, caller: Caller) -> str | None:
-    """Where to prove who one is before passkeys can be changed; None right after that."""
-    try:
-        require_step_up(caller, now=request.app.state.clock.now())
-    except StepUpRequired:
-        query = {"next": _HERE, "acr_values": AAL2, "max_age": STEP_UP_MAX_AGE_S}
-        return f"/sign-in?{urlencode(query)}"
-    return None

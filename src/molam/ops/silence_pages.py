@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -29,8 +28,7 @@ from molam.alerts.rules.model import AlertType, Severity, TenantType
 from molam.ops import permissions
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import Said, framed, may, said
-from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired, require_step_up
-from molam.platform.auth.tokens import AAL2
+from molam.platform.auth.step_up import StepUpRequired, require_step_up, step_up_address
 from molam.platform.web import Caller, Routes
 from molam.platform.web.templating import language_of
 
@@ -152,7 +150,7 @@ async def _page(
         subjects=[
             sentences.subject(row.alert_type, row.facts, language) for row in (quiets or [])[:10]
         ],
-        sign_in=None if not covers or _is_proved(request, caller) else _sign_in(),
+        sign_in=step_up_address(request, caller, f"{_HERE}?said=confirm-again") if covers else None,
         wrong=wrong,
         types=[code for code, each in sentences.TYPES if each == "en"],
         can_silence=may(caller, alerts.SILENCE),
@@ -161,20 +159,3 @@ async def _page(
     if wrong is not None:
         response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
     return response
-
-
-def _is_proved(request: Request, caller: Caller) -> bool:
-    try:
-        require_step_up(caller, now=request.app.state.clock.now())
-    except StepUpRequired:
-        return False
-    return True
-
-
-def _sign_in() -> str:
-    asked = {
-        "next": f"{_HERE}?said=confirm-again",
-        "acr_values": AAL2,
-        "max_age": STEP_UP_MAX_AGE_S,
-    }
-    return "/sign-in?" + urlencode(asked)

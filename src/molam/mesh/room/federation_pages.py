@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Annotated
 
 import msgspec
@@ -23,7 +22,7 @@ from molam.mesh.members.store import RegionRow
 from molam.mesh.permissions import FEDERATE, USE_ROOM
 from molam.mesh.room import frame
 from molam.mesh.room.asked import names_of
-from molam.mesh.room.saying import refused_as, said_as, to
+from molam.mesh.room.saying import refused_as, said_as, to, unprocessable
 from molam.platform.web import Caller, Routes
 from molam.platform.web.framing import Said
 from molam.platform.web.l10n import parse_amount
@@ -108,10 +107,10 @@ async def propose(request: Request, caller: Caller, form: CorridorForm) -> Respo
     except AmountMalformed as mistyped:
         field = "cover" if mistyped.facts.get("value") == form.cover else "net_debit_cap"
         said = refused_as(request, caller, mistyped, field=field)
-        return _unprocessable(await _page(request, caller, said=said, asked=form))
+        return unprocessable(await _page(request, caller, said=said, asked=form))
     except Refusal as refusal:
         said = refused_as(request, caller, refusal, names_others=True)
-        return _unprocessable(await _page(request, caller, said=said, asked=form))
+        return unprocessable(await _page(request, caller, said=said, asked=form))
     return to("/federation", "corridor-proposed")
 
 
@@ -155,12 +154,7 @@ async def reject(request: Request, _caller: Caller, _form: NoFields) -> Response
 
 
 async def _refused(request: Request, caller: Caller, refusal: Refusal) -> Response:
-    return _unprocessable(await _page(request, caller, said=refused_as(request, caller, refusal)))
-
-
-def _unprocessable(answer: Response) -> Response:
-    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
-    return answer
+    return unprocessable(await _page(request, caller, said=refused_as(request, caller, refusal)))
 
 
 async def _page(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Annotated, Literal, get_args
 from urllib.parse import quote
 from uuid import uuid4
@@ -25,7 +24,7 @@ from molam.mesh.members.model import RegionAbsent
 from molam.mesh.permissions import DRAW, USE_ROOM
 from molam.mesh.room import frame
 from molam.mesh.room.asked import names_of, waiting_of
-from molam.mesh.room.saying import missing, refused_as, said_as, to
+from molam.mesh.room.saying import missing, refused_as, said_as, to, unprocessable
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes, idempotency
 from molam.platform.web.framing import Said
@@ -136,7 +135,7 @@ async def make_pool(request: Request, caller: Caller, form: PoolForm) -> Respons
     for field, given in (("name", form.name.strip()), ("bank_1", form.banks)):
         if not given:
             said = missing(request, caller, field)
-            return _unprocessable(await _list(request, caller, said=said, asked=form))
+            return unprocessable(await _list(request, caller, said=said, asked=form))
     try:
         unit = currency(form.currency)
         asked = pool_making.NewPool(
@@ -154,10 +153,10 @@ async def make_pool(request: Request, caller: Caller, form: PoolForm) -> Respons
         is_first = mistyped.facts.get("value") == form.max_single_draw
         field = "max_single_draw" if is_first else "daily_draw_limit"
         said = refused_as(request, caller, mistyped, field=field)
-        return _unprocessable(await _list(request, caller, said=said, asked=form))
+        return unprocessable(await _list(request, caller, said=said, asked=form))
     except Refusal as refusal:
         said = refused_as(request, caller, refusal, names_others=True)
-        return _unprocessable(await _list(request, caller, said=said, asked=form))
+        return unprocessable(await _list(request, caller, said=said, asked=form))
     return to(_address(row.id), "pool-made")
 
 
@@ -174,7 +173,7 @@ async def pool(request: Request, caller: Caller, query: PoolQuery) -> Response:
         return await _pool(request, caller, query, said=said_as(query.said))
     except AmountMalformed as refusal:
         said = refused_as(request, caller, refusal)
-        return _unprocessable(await _pool(request, caller, PoolQuery(), said=said))
+        return unprocessable(await _pool(request, caller, PoolQuery(), said=said))
 
 
 @routes.post(
@@ -199,7 +198,7 @@ async def move(request: Request, caller: Caller, form: MoveForm) -> Response:
         done = await _moved(request, caller, form)
     except Refusal as refusal:
         said = refused_as(request, caller, refusal)
-        return _unprocessable(await _pool(request, caller, PoolQuery(), said=said))
+        return unprocessable(await _pool(request, caller, PoolQuery(), said=said))
     if done.row.state == "waiting":
         return to(_address(pool_id), "draw-asked")
     return to(_address(pool_id), {"draw": "drawn", "contribute": "paid-in"}.get(act, "given-back"))
@@ -310,8 +309,3 @@ def _optional(typed: str, code: str) -> int | None:
 
 def _address(pool_id: str) -> str:
     return f"/liquidity/{quote(pool_id, safe='')}"
-
-
-def _unprocessable(answer: Response) -> Response:
-    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
-    return answer

@@ -141,3 +141,9 @@ def to(path: str, code: str) -> Response:
     """Lead to *path*, which then says what was done."""
     mark = "&" if "?" in path else "?"
     return RedirectResponse(f"{path}{mark}said={code}", status_code=HTTPStatus.SEE_OTHER)
+
+
+def unprocessable(answer: Response) -> Response:
+    """Show a page again whose form was refused."""
+    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    return answer

@@ -11,34 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.approvals import endpoints as engine
-from molam.approvals.claims import NoLongerApproved, StaleIntent
-from molam.approvals.intents import PlanRefused
-from molam.approvals.lifecycle import TransitionRefused
-from molam.approvals.model import (
-    ActionAbsent,
-    ActionExpired,
-    ConfirmationRequired,
-    ExecutionFrozen,
-    FieldsRefused,
-    IdempotencyMismatch,
-    NotEligible,
-    NotYet,
-    NoVote,
-    OriginRefused,
-    ReasonRequired,
-    SameHands,
-    StaleVersion,
-    StaleView,
-    TargetMismatch,
-    TwinOpen,
-    Unsatisfiable,
-)
-from molam.approvals.passkeys import PasskeyRefused
-from molam.approvals.policy.quorum import PolicyMalformed
 from molam.approvals.requests import actor_of
 from molam.approvals.views import plain
 from molam.approvals.wire import ActionBody, Answer, VoteBody, uuid_of
-from molam.kernel.refusals import Refusal
 from molam.ops.dashboard import permissions, recommendations
 from molam.ops.dashboard.model import (
     RecommendationAbsent,
@@ -48,8 +23,6 @@ from molam.ops.dashboard.model import (
     TenantType,
 )
 from molam.ops.dashboard.recommendation_store import RecommendationRow
-from molam.platform.actions import ParamsRefused, UnknownActionType
-from molam.platform.auth.step_up import StepUpRequired
 from molam.platform.web import Caller, Routes
 from molam.platform.web.rate_limits import RateLimited
 from molam.platform.web.wire import Identifier, QueryMalformed
@@ -118,12 +91,6 @@ class Applied(msgspec.Struct, frozen=True):
     success: bool = True
 
 
-_ASKING: tuple[type[Refusal], ...] = (
-    UnknownActionType, ParamsRefused, TargetMismatch, PlanRefused, IdempotencyMismatch, TwinOpen,
-    Unsatisfiable, OriginRefused, PolicyMalformed, FieldsRefused,
-)  # fmt: skip
-
-
 @routes.get(
     "/api/dashboard/sira/recommendations",
     needs=permissions.READ,
@@ -157,7 +124,7 @@ async def one(request: Request, _caller: Caller) -> OneAnswer:
     "/api/dashboard/sira/recommendations/{recommendation_id}/apply",
     needs=permissions.APPLY,
     answers=Applied,
-    refuses=(RecommendationAbsent, RecommendationEnded, *_ASKING),
+    refuses=(RecommendationAbsent, RecommendationEnded, *engine.ASKING),
 )
 async def apply(request: Request, caller: Caller) -> Applied:
     """Ask for what is recommended; others decide it. Again gives the same action."""
@@ -187,7 +154,7 @@ async def reject(request: Request, caller: Caller, body: RejectBody) -> OneAnswe
     answers=Answer,
     status=201,
     also=(200,),
-    refuses=(*_ASKING, RateLimited),
+    refuses=(*engine.ASKING, RateLimited),
 )
 async def create_action(request: Request, caller: Caller, body: AskBody) -> Response:
     """Ask for an action, as under /api/ops/actions: the policy says how many agree to it."""
@@ -208,12 +175,8 @@ async def create_action(request: Request, caller: Caller, body: AskBody) -> Resp
     needs=permissions.APPROVE_ACTION,
     body=ApproveBody,
     answers=Answer,
-    refuses=(
-        ActionAbsent, NotEligible, NoVote, IdempotencyMismatch, StaleView, ReasonRequired,
-        ConfirmationRequired, StepUpRequired, PasskeyRefused, ActionExpired, TransitionRefused,
-        FieldsRefused, RateLimited,
-    ),
-)  # fmt: skip
+    refuses=engine.VOTING,
+)
 async def approve_action(request: Request, caller: Caller, body: ApproveBody) -> Response:
     """Vote for an action, as under /api/ops/actions: one person, one vote."""
     vote = VoteBody(
@@ -231,11 +194,8 @@ async def approve_action(request: Request, caller: Caller, body: ApproveBody) ->
     needs=permissions.EXECUTE_ACTION,
     answers=Answer,
     also=(409, 500),
-    refuses=(
-        ActionAbsent, ActionExpired, NotYet, SameHands, ExecutionFrozen, StaleIntent,
-        NoLongerApproved, TransitionRefused, StaleVersion, RateLimited,
-    ),
-)  # fmt: skip
+    refuses=engine.EXECUTING,
+)
 async def execute_action(request: Request, caller: Caller) -> Response:
     """Carry out an approved action, as under /api/ops/actions, and answer when it is done."""
     return _passed_on(await engine.execute(request, caller))

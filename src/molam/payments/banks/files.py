@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import obstore
@@ -116,12 +117,29 @@ async def read_files(post: Post, db: Database) -> int:
     """Read the status files that banks have left, each once; return how many were new."""
     count = 0
     for bank in await db.read(store.LIST_FILE_BANKS):
-        for path in await _left(post, f"{INBOX}/{bank.id}/"):
-            known = await db.read(file_store.COUNT_READ, path=path)
-            if not known[0].number:
-                await _read(post, db, bank, path)
-                count += 1
+        async for path in unread(post, db, f"{INBOX}/{bank.id}/"):
+            await _read(post, db, bank, path)
+            count += 1
     return count
+
+
+async def unread(post: Post, db: Database, prefix: str) -> AsyncIterator[str]:
+    """Go through what a bank left under *prefix* and nobody has read yet, in order."""
+    for path in await _left(post, prefix):
+        known = await db.read(file_store.COUNT_READ, path=path)
+        if not known[0].number:
+            yield path
+
+
+async def content_of(post: Post, path: str) -> bytes:
+    """
+    Raises:
+        Outage: the file storage cannot be reached.
+    """
+    try:
+        return bytes(await (await obstore.get_async(post.files, path)).bytes_async())
+    except (BaseError, OSError) as error:
+        raise Outage("file storage") from error
 
 
 async def _left(post: Post, prefix: str) -> list[str]:
@@ -137,10 +155,7 @@ async def _left(post: Post, prefix: str) -> list[str]:
 
 
 async def _read(post: Post, db: Database, bank: store.BankRow, path: str) -> None:
-    try:
-        content = bytes(await (await obstore.get_async(post.files, path)).bytes_async())
-    except (BaseError, OSError) as error:
-        raise Outage("file storage") from error
+    content = await content_of(post, path)
     reason, statuses = None, list[iso20022.Status]()
     try:
         statuses = iso20022.read_pain002(content)

@@ -71,26 +71,26 @@ def write_pain001(
     root = ET.Element("Document", xmlns=NAMESPACE)
     initiation = ET.SubElement(root, "CstmrCdtTrfInitn")
     header = ET.SubElement(initiation, "GrpHdr")
-    _put(header, "MsgId", message_id)
-    _put(header, "CreDtTm", created_at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    put(header, "MsgId", message_id)
+    put(header, "CreDtTm", created_at.strftime("%Y-%m-%dT%H:%M:%SZ"))
     _sums(header, len(orders), total)
-    _put(ET.SubElement(header, "InitgPty"), "Nm", _plain(debtor.name, _NAME_MAX))
+    put(ET.SubElement(header, "InitgPty"), "Nm", _plain(debtor.name, _NAME_MAX))
     info = ET.SubElement(initiation, "PmtInf")
-    _put(info, "PmtInfId", message_id)
-    _put(info, "PmtMtd", "TRF")
-    _put(info, "BtchBookg", "false")
+    put(info, "PmtInfId", message_id)
+    put(info, "PmtMtd", "TRF")
+    put(info, "BtchBookg", "false")
     _sums(info, len(orders), total)
-    _put(ET.SubElement(info, "ReqdExctnDt"), "Dt", created_at.strftime("%Y-%m-%d"))
-    _put(ET.SubElement(info, "Dbtr"), "Nm", _plain(debtor.name, _NAME_MAX))
+    put(ET.SubElement(info, "ReqdExctnDt"), "Dt", created_at.strftime("%Y-%m-%d"))
+    put(ET.SubElement(info, "Dbtr"), "Nm", _plain(debtor.name, _NAME_MAX))
     account = ET.SubElement(info, "DbtrAcct")
     _account(account, debtor.account)
-    _put(account, "Ccy", code)
+    put(account, "Ccy", code)
     agent = ET.SubElement(ET.SubElement(info, "DbtrAgt"), "FinInstnId")
     if debtor.bic:
-        _put(agent, "BICFI", debtor.bic)
+        put(agent, "BICFI", debtor.bic)
     else:
-        _put(agent, "Nm", _plain(debtor.bank_name, _NAME_MAX))
-    _put(info, "ChrgBr", "SLEV")
+        put(agent, "Nm", _plain(debtor.bank_name, _NAME_MAX))
+    put(info, "ChrgBr", "SLEV")
     for order in orders:
         _transaction(info, order)
     written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -102,20 +102,20 @@ def _transaction(info: ET.Element, order: Order) -> None:
     assert isinstance(destination, BankAccount)
     each = ET.SubElement(info, "CdtTrfTxInf")
     identification = ET.SubElement(each, "PmtId")
-    _put(identification, "InstrId", order.wire_key)
-    _put(identification, "EndToEndId", order.wire_key)
+    put(identification, "InstrId", order.wire_key)
+    put(identification, "EndToEndId", order.wire_key)
     amount = ET.SubElement(ET.SubElement(each, "Amt"), "InstdAmt", Ccy=order.currency)
     amount.text = f"{_amount(order):f}"
     if destination.bic:
         agent = ET.SubElement(ET.SubElement(each, "CdtrAgt"), "FinInstnId")
-        _put(agent, "BICFI", destination.bic)
+        put(agent, "BICFI", destination.bic)
     creditor = ET.SubElement(each, "Cdtr")
-    _put(creditor, "Nm", _plain(destination.holder, _NAME_MAX))
-    _put(ET.SubElement(creditor, "PstlAdr"), "Ctry", destination.country)
+    put(creditor, "Nm", _plain(destination.holder, _NAME_MAX))
+    put(ET.SubElement(creditor, "PstlAdr"), "Ctry", destination.country)
     number = destination.iban or destination.account_number
     assert number is not None
     _account(ET.SubElement(each, "CdtrAcct"), number, is_iban=destination.iban is not None)
-    _put(ET.SubElement(each, "RmtInf"), "Ustrd", _plain(order.reference, _REMITTANCE_MAX))
+    put(ET.SubElement(each, "RmtInf"), "Ustrd", _plain(order.reference, _REMITTANCE_MAX))
 
 
 def _account(parent: ET.Element, number: str, *, is_iban: bool | None = None) -> None:
@@ -124,17 +124,17 @@ def _account(parent: ET.Element, number: str, *, is_iban: bool | None = None) ->
     if is_iban is None:
         is_iban = compact[:2].isalpha() and compact[2:4].isdigit()
     if is_iban:
-        _put(identification, "IBAN", compact)
+        put(identification, "IBAN", compact)
     else:
-        _put(ET.SubElement(identification, "Othr"), "Id", compact)
+        put(ET.SubElement(identification, "Othr"), "Id", compact)
 
 
 def _sums(parent: ET.Element, count: int, total: Decimal) -> None:
-    _put(parent, "NbOfTxs", str(count))
-    _put(parent, "CtrlSum", f"{total:f}")
+    put(parent, "NbOfTxs", str(count))
+    put(parent, "CtrlSum", f"{total:f}")
 
 
-def _put(parent: ET.Element, name: str, text: str) -> None:
+def put(parent: ET.Element, name: str, text: str) -> None:
     ET.SubElement(parent, name).text = text
 
 
@@ -163,7 +163,7 @@ def read_pain002(content: bytes) -> list[Status]:
     report = _child(root, "CstmrPmtStsRpt")
     if report is None:
         raise SurprisingAnswer("no CstmrPmtStsRpt in it")
-    found = [each for each in report.iter() if _name(each) == "TxInfAndSts"]
+    found = [each for each in report.iter() if local_name(each) == "TxInfAndSts"]
     return [_status(each) for each in found[:TRANSACTIONS_MAX]]
 
 
@@ -181,7 +181,7 @@ def _status(each: ET.Element) -> Status:
 
 
 def _child(parent: ET.Element, name: str) -> ET.Element | None:
-    return next((each for each in parent if _name(each) == name), None)
+    return next((each for each in parent if local_name(each) == name), None)
 
 
 def _text(parent: ET.Element, name: str) -> str | None:
@@ -189,5 +189,5 @@ def _text(parent: ET.Element, name: str) -> str | None:
     return None if child is None or child.text is None else child.text.strip()
 
 
-def _name(element: ET.Element) -> str:
+def local_name(element: ET.Element) -> str:
     return str(element.tag).rpartition("}")[2]

@@ -20,7 +20,8 @@ from molam.kernel.money import Money
 from molam.kernel.refusals import Outage
 from molam.payments.banks import file_store
 from molam.payments.banks import store as bank_store
-from molam.payments.banks.files import INBOX, OUTBOX, STATUS_BYTES_MAX, Post
+from molam.payments.banks.files import INBOX, OUTBOX, Post, content_of, unread
+from molam.payments.banks.iso20022 import local_name, put
 from molam.payments.banks.model import RecallAnswer, SurprisingAnswer
 from molam.payments.payouts import recall_store, recalls
 from molam.payments.payouts.recall_store import UnfiledRow
@@ -75,19 +76,19 @@ def write_camt056(row: UnfiledRow, assigner: str) -> bytes:
     root = ET.Element("Document", xmlns=NAMESPACE)
     request = ET.SubElement(root, "FIToFIPmtCxlReq")
     head = ET.SubElement(request, "Assgnmt")
-    _put(head, "Id", row.id.hex)
+    put(head, "Id", row.id.hex)
     party = ET.SubElement(ET.SubElement(head, "Assgnr"), "Pty")
-    _put(party, "Nm", assigner)
+    put(party, "Nm", assigner)
     agent = ET.SubElement(ET.SubElement(ET.SubElement(head, "Assgne"), "Agt"), "FinInstnId")
-    _put(agent, "Nm", row.bank_name)
-    _put(head, "CreDtTm", row.requested_at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    put(agent, "Nm", row.bank_name)
+    put(head, "CreDtTm", row.requested_at.strftime("%Y-%m-%dT%H:%M:%SZ"))
     each = ET.SubElement(ET.SubElement(request, "Undrlyg"), "TxInf")
-    _put(each, "CxlId", row.id.hex)
-    _put(each, "OrgnlEndToEndId", row.wire_key)
+    put(each, "CxlId", row.id.hex)
+    put(each, "OrgnlEndToEndId", row.wire_key)
     amount = ET.SubElement(each, "OrgnlIntrBkSttlmAmt", Ccy=row.currency)
     amount.text = f"{Money(row.amount, currency(row.currency)).decimal():f}"
     reason = ET.SubElement(each, "CxlRsnInf")
-    _put(ET.SubElement(reason, "Rsn"), "Cd", row.reason_code)
+    put(ET.SubElement(reason, "Rsn"), "Cd", row.reason_code)
     written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return written
 
@@ -96,31 +97,14 @@ async def read_files(post: Post, db: Database) -> int:
     """Read the answers that banks have left, each once; return how many were new."""
     count = 0
     for bank in await db.read(bank_store.LIST_FILE_BANKS):
-        for path in await _left(post, f"{INBOX}/{bank.id}/{FOLDER}/"):
-            known = await db.read(file_store.COUNT_READ, path=path)
-            if not known[0].number:
-                await _read(post, db, bank.id, path)
-                count += 1
+        async for path in unread(post, db, f"{INBOX}/{bank.id}/{FOLDER}/"):
+            await _read(post, db, bank.id, path)
+            count += 1
     return count
 
 
-async def _left(post: Post, prefix: str) -> list[str]:
-    try:
-        found = await obstore.list_with_delimiter_async(post.files, prefix=prefix)
-    except FileNotFoundError:
-        return []
-    except (BaseError, OSError) as error:
-        raise Outage("file storage") from error
-    return sorted(
-        str(each["path"]) for each in found["objects"] if each["size"] <= STATUS_BYTES_MAX
-    )
-
-
 async def _read(post: Post, db: Database, bank_id: str, path: str) -> None:
-    try:
-        content = bytes(await (await obstore.get_async(post.files, path)).bytes_async())
-    except (BaseError, OSError) as error:
-        raise Outage("file storage") from error
+    content = await content_of(post, path)
     reason, found = None, list[Resolution]()
     try:
         found = read_camt029(content)
@@ -160,25 +144,17 @@ def read_camt029(content: bytes) -> list[Resolution]:
         root = DefusedET.fromstring(content, forbid_dtd=True)
     except (ET.ParseError, DefusedXmlException, ValueError) as error:
         raise SurprisingAnswer("not XML that may be read") from error
-    found = [each for each in root.iter() if _name(each) == "TxInfAndSts"]
+    found = [each for each in root.iter() if local_name(each) == "TxInfAndSts"]
     if not found:
         raise SurprisingAnswer("no TxInfAndSts in it")
     return sorted((_resolution(each) for each in found[:_FILES_MAX]), key=lambda r: r.recall_id)
 
 
 def _resolution(each: ET.Element) -> Resolution:
-    told = {_name(part): (part.text or "").strip() for part in each.iter()}
+    told = {local_name(part): (part.text or "").strip() for part in each.iter()}
     try:
         recall_id, state = UUID(told.get("CxlStsId", "")), _STATES[told.get("TxCxlSts", "")]
     except (ValueError, KeyError) as error:
         raise SurprisingAnswer("a resolution without its request, or an unknown one") from error
     refusal = told.get("AddtlInf") or None if state == "rejected" else None
     return Resolution(recall_id, RecallAnswer(state, told.get("Cd"), refusal))
-
-
-def _put(parent: ET.Element, name: str, text: str) -> None:
-    ET.SubElement(parent, name).text = text
-
-
-def _name(element: ET.Element) -> str:
-    return str(element.tag).rpartition("}")[2]

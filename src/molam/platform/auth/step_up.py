@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import urlencode
+
+from starlette.requests import Request
 
 from molam.kernel.clock import Instant
 from molam.kernel.refusals import Kind, Refusal
@@ -43,3 +46,18 @@ def require_proof(*, acr: str, auth_time: Instant | None, now: Instant, max_age_
             acr_values=AAL2,
             max_age=max_age_s,
         )
+
+
+def sign_in_address(following: str) -> str:
+    """Where to prove once more who one is, to come back to *following*."""
+    asked = {"next": following, "acr_values": AAL2, "max_age": STEP_UP_MAX_AGE_S}
+    return f"/sign-in?{urlencode(asked)}"
+
+
+def step_up_address(request: Request, caller: Caller, following: str) -> str | None:
+    """The same, unless the caller has just proved it."""
+    try:
+        require_step_up(caller, now=request.app.state.clock.now())
+    except StepUpRequired:
+        return sign_in_address(following)
+    return None
