@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -48,6 +49,8 @@ HASTE = Patience(lease_s=3, resend_after_s=0, asks_s=(0, 0, 0))
 AMPLE = Budget(per_s=1000.0, floor_max=1000.0, most=1000.0)
 UNRESTRAINED = Restraint(inquiry=AMPLE, retry=AMPLE, requests_min=10**6)
 MERCHANT = "merchant-1"
+# A bank that answers late has this long to finish; one that hangs is cut off.
+GRACE_S = 0.3
 WALLET = Wallet("wave", "+221771234567", "Awa Diop")
 
 
@@ -268,10 +271,37 @@ async def a_bank(
 
 
 class _Quiet(uvicorn.Server):
+    """A server that ends when it is told to; uvicorn's looks ten times a second whether it was."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_end = asyncio.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
         """Leave Ctrl-C to pytest."""
         yield
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.told_to_end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        del sockets
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            await asyncio.wait_for(self._all_left(), GRACE_S)
+        except TimeoutError:
+            for task in list(self.server_state.tasks):
+                task.cancel()
+            await asyncio.wait_for(self._all_left(), 1)
+
+    async def _all_left(self) -> None:
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.002)
 
 
 @contextlib.asynccontextmanager
@@ -282,18 +312,17 @@ async def served(app: Any) -> AsyncIterator[str]:
         port=0,
         log_config=None,
         lifespan="off",
-        timeout_graceful_shutdown=1,
     )
     server = _Quiet(config)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
         while not server.started:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.002)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
+        server.told_to_end.set()
         await task
 
 

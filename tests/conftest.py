@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +18,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import httpcore2
+import msgspec
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from molam.platform.db import Database, ProcessRole, open_database
 from molam.platform.db.migrations import migrate
@@ -55,6 +60,35 @@ class Server:
         return urlsplit(self.admin_dsn)._replace(path=f"/{database}").geturl()
 
 
+# What browser tests use, and whose database keeps what each of them did to it.
+_KEPT = {"sit_down: Open": "console", "enter: Open": "room", "visit: Open": "product"}
+
+
+class Together(LoadScopeScheduling):
+    """
+    Shares tests out singly, but those that share something go to one worker, in their order.
+
+    It is then made once, and no test meets another one's traces by how work was shared out.
+    Marks of pytest-xdist (`xdist_group`) do the same, but pytest 9 does not let them.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _shared_by(nodeid.partition("::")[0]) or nodeid
+
+
+@functools.cache
+def _shared_by(file: str) -> str | None:
+    """Return the name of what the tests of *file* share, if they do."""
+    text = (ROOT / file).read_text()
+    if "/e2e/" in file:
+        return next((shared for asks, shared in _KEPT.items() if asks in text), None)
+    return file if 'scope="module"' in text else None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _loopback_only() -> Iterator[None]:
     """Fail whatever tries to reach beyond this machine."""
@@ -68,6 +102,26 @@ def _loopback_only() -> Iterator[None]:
     socket.socket.connect = guarded  # type: ignore[method-assign,assignment]
     yield
     socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _made_once() -> Iterator[None]:
+    """
+    Keep what each app makes as it starts and what is the same for all of them.
+
+    The machine's certificates take 30 ms to read and the schemas of an API 40 ms to
+    write: of a thousand tests that start an app they were a third.
+    """
+    read, write = httpcore2.default_ssl_context, msgspec.json.schema_components
+    kept = functools.cache(write)
+
+    def written(types: list[Any], *, ref_template: str) -> Any:
+        return kept(tuple(types), ref_template=ref_template)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", functools.cache(read))
+        patch.setattr(msgspec.json, "schema_components", written)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +148,18 @@ def _admin_dsn() -> Iterator[str]:
     server = EmbeddedPostgres(home, settings=_CARELESS)
     try:
         server.start()
+        _ask_no_passwords(home)
         yield server.dsn("postgres")
     finally:
         server.stop()
         shutil.rmtree(home)
+
+
+def _ask_no_passwords(home: Path) -> None:
+    """Let in whoever is on this machine: proving a password takes longer than a query."""
+    data = home / "postgres" / "data"
+    (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
+    os.kill(int((data / "postmaster.pid").read_text().splitlines()[0]), signal.SIGHUP)
 
 
 def _fast_folder() -> Path | None:

@@ -17,6 +17,8 @@ from molam.audit.chain import entry_of
 from molam.audit.signing import Signer, read_key
 
 FIFTY = record(entries(50))
+# As varied, and every byte of it is tried in a sixth of the time.
+TWENTY = record(entries(20))
 FLIPS = (0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80)
 _LANES = 8
 
@@ -41,7 +43,7 @@ def _lines(data: bytes) -> list[bytes]:
     return [each + b"\n" for each in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-_SIGNED = _signed(FIFTY)
+_SIGNED = _signed(TWENTY)
 
 
 def _checked(lines: list[bytes]) -> tuple[int, str]:
@@ -58,8 +60,8 @@ def test_an_untouched_export_is_right():
 @pytest.mark.parametrize("lane", range(_LANES))
 def test_every_flipped_byte_is_found_where_it_is(lane: int):
     missed, elsewhere = [], []
-    for number, original in enumerate(FIFTY.lines, start=1):
-        before, after = FIFTY.lines[: number - 1], FIFTY.lines[number:]
+    for number, original in enumerate(TWENTY.lines, start=1):
+        before, after = TWENTY.lines[: number - 1], TWENTY.lines[number:]
         for offset in range(lane, len(original), _LANES):
             flip = FLIPS[(number + offset // _LANES) % len(FLIPS)]
             changed = bytearray(original)
