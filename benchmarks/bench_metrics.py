@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import statistics
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -178,18 +179,22 @@ async def main(embedded: EmbeddedPostgres) -> None:
             ours.append(await taking.drained())
         await db.close()
     # The first round begins every series and every cache.
-    slowest, ratio = min(ours[1:]), RATIO_MIN
-    print(f"slowest round: {slowest:,.0f} measurements/s, {taking.transitions:,} transitions")
-    fast_enough = slowest >= RATE
-    bench.finish(
-        bench.report(
-            "measurements judged by 1,000 rules, one worker",
-            ours=ours[1:],
-            limit=limit[1:],
-            unit="measurements/s",
-            floor=0.0 if fast_enough else ratio,
-        )
+    print(f"{taking.transitions:,} transitions")
+    bench.finish(report(ours[1:], limit[1:]))
+
+
+def report(ours: Sequence[float], limit: Sequence[float]) -> bool:
+    """Print the figure; True when it holds the rate itself, or enough of what this machine can."""
+    ratio = statistics.median(mine / best for mine, best in zip(ours, limit, strict=True))
+    is_good = min(ours) >= RATE or ratio >= RATIO_MIN
+    print(
+        f"measurements judged by 1,000 rules, one worker: ours {statistics.median(ours):,.0f}"
+        f" measurements/s (slowest round {min(ours):,.0f}), limit {statistics.median(limit):,.0f}"
+        f" measurements/s, ratio {ratio:.2f} (slowest round at least {RATE:,}, or ratio at least"
+        f" {RATIO_MIN:.2f}) {'ok' if is_good else 'BELOW'}",
+        flush=True,
     )
+    return is_good
 
 
 if __name__ == "__main__":

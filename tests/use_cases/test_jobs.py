@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from datetime import timedelta
 
 import asyncpg
 import msgspec
@@ -117,6 +118,18 @@ async def test_job_that_must_be_there_once_is_not_added_twice(worker_db):
     await queue(worker_db, "tests.resend", once="wh_2")
 
     assert await statuses(worker_db) == ["queued", "queued"]
+
+
+async def test_delay_counts_from_when_it_is_asked_for_however_old_the_transaction_is(worker_db):
+    async with worker_db.transaction("tests.enqueue") as tx:
+        asked_at = await tx.connection.fetchval("select clock_timestamp()")
+        await enqueue(tx, "tests.later", delay_s=10)
+        began_at, due_at = await tx.connection.fetchrow(
+            "select now(), execute_after from jobs.pgqueuer where entrypoint = 'tests.later'"
+        )
+
+    assert began_at < asked_at
+    assert asked_at + timedelta(seconds=10) <= due_at < asked_at + timedelta(seconds=15)
 
 
 async def test_waiting_worker_starts_at_once_when_a_job_arrives(workers, worker_db):

@@ -137,9 +137,13 @@ async def enqueue(
     """
     Let the job *name* be done after *tx* commits, and not if it does not.
 
+    *delay_s* counts from now, not from the beginning of *tx*, which may have waited for locks.
     While a job enqueued with the same *once* waits or runs, this adds none.
     """
     body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+    if delay_s > 0:
+        (age,) = await tx.all(_AGE)
+        delay_s += age.seconds
     await _queries(_WithinOurs(tx.connection)).enqueue(
         [name],
         [body],
@@ -164,6 +168,19 @@ async def enqueue_all(tx: Tx, jobs: Sequence[tuple[str, msgspec.Struct]]) -> Non
         on_conflict="skip",
     )
 
+
+@dataclass(frozen=True, slots=True)
+class AgeRow:
+    seconds: float
+
+
+_AGE = Query(
+    """
+    /* jobs.age */
+    select extract(epoch from clock_timestamp() - now())::float8 as seconds
+    """,
+    row=AgeRow,
+)
 
 _PURGE = Query(
     """

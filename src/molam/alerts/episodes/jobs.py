@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from molam.alerts.episodes import asking, escalating, list_store, metrics, silencing, telling
@@ -10,8 +12,15 @@ from molam.platform.jobs import Cron, Job, JobHandler
 
 
 def handlers() -> list[JobHandler]:
+    one_at_a_time = asyncio.Lock()
+
+    async def tell(job: Job) -> None:
+        # They would only wait for each other under the board's lock, each with a connection.
+        async with one_at_a_time:
+            await _tell(job)
+
     return [
-        JobHandler(asking.TELL, _tell),
+        JobHandler(asking.TELL, tell),
         JobHandler(asking.ESCALATE, _escalate),
         JobHandler(asking.REFLAG, _reflag),
     ]
