@@ -43,6 +43,7 @@ async def test_moves_are_listed_with_what_came_of_them(
         "by_people": nothing,
         "reliability": [],
         "calibration": None,
+        "emergency_calibration": None,
         "outcomes": [],
     }
     await rerouting.a_region(db)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from molam.mesh.routing import commands as routing
 from molam.mesh.routing import logged as logged_
 from molam.mesh.routing.logged_store import LoggedRow
 from molam.mesh.routing.model import Simulation
+from molam.payments.banks import attempt_store
 from molam.platform.db import Database
 from molam.sira import health_filter
 from rerouting import A, B, C, one, sql
@@ -115,6 +117,72 @@ def test_small_payments_say_nothing_of_how_large_ones_do() -> None:
     # 520 small ones would all arrive, and half of 520 large ones.
     assert found.paid_after == pytest.approx(0.75, abs=0.01)
     assert found.paid_before == pytest.approx(770 / 1040, abs=0.0001)
+
+
+def test_what_lots_decided_counts_as_likely_as_they_made_it() -> None:
+    # A step of 25 % led these to B, drawn by ids; the route had led to A for weeks.
+    rows = [
+        LoggedRow(1, 4, A, True, 540, 0.75),
+        LoggedRow(1, 4, A, False, 60, 0.75),
+        LoggedRow(1, 4, B, True, 190, 0.25),
+        LoggedRow(1, 4, B, False, 10, 0.25),
+    ]
+    found = logged_.estimate(rows, [(0, (B,))])
+    assert found.samples == 200
+    assert found.paid_after == pytest.approx(0.95, abs=0.01)
+    # Sure choices of other weeks are a mixture of their own, and shift nothing of that.
+    sure = [LoggedRow(1, 4, A, True, 900, 1.0), LoggedRow(1, 4, B, True, 100, 1.0)]
+    both = logged_.estimate([*rows, *sure], [(0, (B,))])
+    weights = [1 / 0.25] * 200 + [10.0] * 100
+    assert both.samples == pytest.approx(
+        sum(weights) ** 2 / sum(each * each for each in weights), abs=0.1
+    )
+
+
+async def test_attempts_say_how_likely_their_bank_was(db: Database, worker_db: Database) -> None:
+    await rerouting.a_region(db)
+    await rerouting.people(db)
+    await rerouting.let_it_act(db)
+    await rerouting.payouts(db, 100)
+    mesh = rerouting.mesh_on(worker_db)
+    row = await rerouting.a_proposal(db, mesh, status="simulated", p_down=0.9)
+    for share in (5, 25):
+        await rerouting.apply(worker_db, mesh, row, actor=rerouting.AUTO, share=share)
+    moved = (await rerouting.where(db))[B]
+    likely = (
+        "select bank_profile_id, propensity, count(*)::int from payments.bank_choices group by 1, 2"
+    )
+    assert sorted(await sql(db, likely)) == [(A, 0.75, 100 - moved), (B, 0.25, moved)]
+    for bank in (A, B):
+        id_ = await one(db, "select min(id) from payments.payouts where bank_profile_id = $1", bank)
+        async with worker_db.transaction("tests.attempt") as tx:
+            await tx.run(
+                attempt_store.APPEND_ATTEMPT,
+                **dict.fromkeys(("outward_key", "wire_key", "reference"), id_),
+                id=uuid4(),
+                kind="payout",
+                object_id=id_,
+                merchant_id=rerouting.MERCHANT,
+                attempt_no=1,
+                bank_profile_id=bank,
+                amount=10_000,
+                currency="XOF",
+                destination={"type": "bank_account", "country": "SN"},
+                request_hash=b"\0",
+                lease_s=1.0,
+            )
+    said = "select bank_profile_id, propensity from payments.bank_attempts order by 1"
+    assert await sql(db, said) == [(A, 0.75), (B, 0.25)]
+    for share in (50, 75, 100):
+        await rerouting.apply(worker_db, mesh, row, actor=rerouting.AUTO, share=share)
+    waiting = await sql(
+        db,
+        "select distinct c.propensity from payments.bank_choices as c join payments.payouts as p"
+        " on p.id = c.payout_id and p.bank_profile_id = c.bank_profile_id"
+        " where p.bank_profile_id = $1",
+        B,
+    )
+    assert waiting == [(1.0,)]
 
 
 async def test_a_better_order_that_little_speaks_for_is_put_to_people(

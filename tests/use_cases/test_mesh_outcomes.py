@@ -12,7 +12,7 @@ import rerouting
 from molam.mesh.control import controller
 from molam.mesh.control.model import Actor
 from molam.mesh.routing import commands as routing
-from molam.mesh.routing import outcomes
+from molam.mesh.routing import outcomes, proposing
 from molam.mesh.routing.model import Wanted
 from molam.mesh.routing.store import ProposalRow
 from molam.platform.db import Database
@@ -63,18 +63,25 @@ async def _judged(db: Database, row: ProposalRow) -> str | None:
 
 
 async def _learn(
-    db: Database, worker_db: Database, *, right: int, wrong: int, drills: bool = False
+    db: Database,
+    worker_db: Database,
+    *,
+    right: int,
+    wrong: int,
+    p_down: float = 0.995,
+    drills: bool = False,
 ) -> None:
     """So many judged moves of a confidence of 0.97, and a table learnt from them."""
     row = await _moved(db, worker_db, minutes_ago=200)
     await sql(
         db,
         "insert into mesh.mesh_routing_proposals (id, mesh_region_id, currency, proposal, created_by,"
-        " sira_signature, token_id, expires_at, from_bank_id, to_bank_id, status, created_at)"
+        " sira_signature, token_id, expires_at, from_bank_id, to_bank_id, status, created_at,"
+        " p_down)"
         " select 'old_' || n, mesh_region_id, currency, proposal, created_by, sira_signature,"
-        " 'old_' || n, expires_at, from_bank_id, to_bank_id, 'rejected', now() - interval '1 day'"
-        " from mesh.mesh_routing_proposals, generate_series(1, $2::int) as n where id = $1",
-        *(row.id, right + wrong),
+        " 'old_' || n, expires_at, from_bank_id, to_bank_id, 'rejected', now() - interval '1 day',"
+        " $3 from mesh.mesh_routing_proposals, generate_series(1, $2::int) as n where id = $1",
+        *(row.id, right + wrong, p_down),
     )
     await sql(
         db,
@@ -173,11 +180,11 @@ async def test_precision_counts_what_could_be_judged_and_no_drills(
     assert REGISTRY.get_sample_value("molam_mesh_move_precision", {"by": "controller"}) == 1.0
 
 
-async def _proposed(db: Database, worker_db: Database) -> ProposalRow:
+async def _proposed(db: Database, worker_db: Database, *, failures: int = 12) -> ProposalRow:
     for bank in (B, C):
         await rerouting.feel(db, bank)
-    await rerouting.feel(db, A, failures=12)
-    await rerouting.payouts(db, 3)
+    await rerouting.feel(db, A, failures=failures)
+    await rerouting.payouts(db, 3, prefix=f"po_{failures}_")
     async with worker_db.transaction("tests.propose") as tx:
         wanted = Wanted(mesh_region_id="CEDEAO", currency="XOF", kind="failover", from_bank_id=A)
         return await routing.propose(tx, rerouting.mesh_on(worker_db), wanted)
@@ -190,6 +197,7 @@ async def test_with_few_moves_confidence_is_what_signals_say(
     row = await _proposed(db, worker_db)
     assert row.confidence > Decimal("0.97")
     assert row.proposal["sureness"] == {
+        "stratum": "emergency",
         "raw": f"{row.confidence}",
         "calibrated": f"{row.confidence}",
         "n_eff": row.proposal["sureness"]["n_eff"],
@@ -231,18 +239,53 @@ async def test_what_an_announcement_decided_teaches_nothing_about_signals(
     assert row.proposal["sureness"]["raw"] is None
 
 
-async def test_a_controller_that_was_wrong_too_often_asks_people_instead(
+async def test_each_stratum_learns_from_its_own_moves_alone(
     db: Database, worker_db: Database, region: None
 ) -> None:
+    await _learn(db, worker_db, right=24, wrong=16, p_down=0.9)
+    (table,) = await sql(db, "select stratum, digest from mesh.confidence_tables")
+    assert table[0] == "ordinary"
+    surely = (await _proposed(db, worker_db)).proposal["sureness"]
+    assert (surely["stratum"], surely["table"]) == ("emergency", None)
+    assert surely["calibrated"] == surely["raw"]
+    likely = (await _proposed(db, worker_db, failures=1)).proposal["sureness"]
+    assert (likely["stratum"], likely["table"]) == table
+    assert float(likely["calibrated"]) < float(likely["raw"])
+
+
+async def _emergency(db: Database, worker_db: Database) -> tuple[str, str]:
+    """A bank is surely down, in a region whose controller may act; what does it do?"""
     await rerouting.people(db)
     await rerouting.let_it_act(db)
-    await _learn(db, worker_db, right=24, wrong=16)
     for bank in (B, C):
         await rerouting.feel(db, bank)
     assert await rerouting.feel(db, A, failures=12) >= 0.99
     await rerouting.payouts(db, 3)
-    mesh = rerouting.mesh_on(worker_db)
-    verdict = await controller.decide(worker_db, mesh, "XOF", "bank")
+    verdict = await controller.decide(worker_db, rerouting.mesh_on(worker_db), "XOF", "bank")
     assert verdict is not None
-    assert (verdict.word, verdict.reason) == ("ask", "not_sure_enough")
+    return verdict.word, verdict.reason
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+async def test_wrong_guesses_about_others_do_not_veto_an_emergency(
+    db: Database,
+    worker_db: Database,
+    region: None,
+    monkeypatch: pytest.MonkeyPatch,
+    mixed: bool,
+) -> None:
+    await _learn(db, worker_db, right=32, wrong=8, p_down=0.9)
+    if mixed:
+        # Without strata the table of ordinary moves decides, and people sleep.
+        monkeypatch.setattr(proposing, "stratum_of", lambda *_: "ordinary")
+    did = await _emergency(db, worker_db)
+    assert did == (("ask", "not_sure_enough") if mixed else ("move", "surely_down"))
+    assert await rerouting.where(db) == ({A: 3} if mixed else {B: 3})
+
+
+async def test_a_controller_that_was_wrong_too_often_asks_people_instead(
+    db: Database, worker_db: Database, region: None
+) -> None:
+    await _learn(db, worker_db, right=24, wrong=16)
+    assert await _emergency(db, worker_db) == ("ask", "not_sure_enough")
     assert await rerouting.where(db) == {A: 3}

@@ -15,6 +15,7 @@ from molam.mesh.control import (
     plan,
     practice,
     practice_beginning,
+    shift_store,
     store,
     sweep_store,
 )
@@ -209,7 +210,26 @@ async def sweep(
         value_left -= one.value
         swept.append((band, one))
     await corridors.reserve(tx, ways, action_id=action_id)
+    if row.from_bank_id is not None and (wish.share < WHOLE or row.shift_share):
+        await _note_lots(tx, wish, limits)
     return swept
+
+
+async def _note_lots(tx: Tx, wish: Wish, limits: Caps) -> None:
+    """Note how likely a step of a gradual shift made it that each payout is where it is."""
+    row = wish.row
+    await tx.run(
+        shift_store.NOTE_LOTS,
+        proposal_id=row.id,
+        region=row.mesh_region_id,
+        currency=row.currency,
+        rail=row.rail,
+        min_amount=row.min_amount,
+        max_amount=row.max_amount,
+        left_bank=row.from_bank_id,
+        each_max=limits.each_max,
+        share=wish.share,
+    )
 
 
 async def _staying(tx: Tx, row: ProposalRow, found: Sequence[Band]) -> tuple[int, int]:

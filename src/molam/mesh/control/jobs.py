@@ -7,12 +7,22 @@ import msgspec
 import structlog
 
 from molam.kernel.refusals import Refusal
-from molam.mesh.control import actions, apply, commands, controller, onward, practising, reconciling
+from molam.mesh.control import (
+    actions,
+    apply,
+    commands,
+    controller,
+    following,
+    onward,
+    practising,
+    reconciling,
+)
 from molam.mesh.control.model import Actor
 from molam.mesh.control.sweeping import sweep_again
 from molam.mesh.runtime import Mesh
 from molam.mesh.signals.commands import DECIDE
 from molam.mesh.signals.model import Decide
+from molam.payments.payouts.run import UNROUTED, Unrouted
 from molam.platform.db import Database
 from molam.platform.jobs import Cron, Job, JobHandler
 
@@ -53,11 +63,17 @@ def handlers(mesh: Mesh) -> list[JobHandler]:
         async with job.effect() as tx:
             await onward.send_moved(tx, asked)
 
+    async def follow(job: Job) -> None:
+        asked = msgspec.json.decode(job.payload, type=Unrouted)
+        async with job.effect() as tx:
+            await following.follow(tx, asked.currency)
+
     return [
         JobHandler(DECIDE, decide, attempts_max=ATTEMPTS_MAX),
         JobHandler(actions.APPLY_JOB, apply_approved, attempts_max=ATTEMPTS_MAX),
         JobHandler(apply.SWEEP, sweep, attempts_max=_SWEEP_ATTEMPTS_MAX),
         JobHandler(onward.SEND_MOVED, send_moved),
+        JobHandler(UNROUTED, follow),
     ]
 
 
@@ -75,4 +91,5 @@ def crons(mesh: Mesh) -> list[Cron]:
         Cron("mesh.decide_all", "* * * * *", decide_all),
         Cron("mesh.practise", "* * * * *", practise),
         Cron("mesh.reconcile", "* * * * *", reconcile),
+        Cron("mesh.follow_corridors", "* * * * *", following.follow_all),
     ]

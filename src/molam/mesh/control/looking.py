@@ -85,7 +85,8 @@ async def look_at(
     }
     at = next((row.read_at for row in places.values()), at)
     shut = {row.bank_profile_id: row for row in await gates.gates_of(tx, ids, **scope.lane)}
-    learnt = await outcomes.table_in_use(tx)
+    # Whom another beats is no emergency.
+    learnt = (await outcomes.tables_in_use(tx)).get("ordinary")
     rows = await tx.all(world_store.LIST_WAITING, **scope.columns, min_amount=0, max_amount=None)
     seen = _Seen(
         members,

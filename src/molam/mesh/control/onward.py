@@ -43,5 +43,8 @@ async def send_moved(tx: Tx, asked: SendMoved) -> int:
         currency=asked.currency,
         rail=asked.rail,
     )
-    await sending.send_now(tx, [each.id for each in due])
-    return len(due)
+    held = [each.id for each in due if each.is_held][: sending.BATCH]
+    ready = [id_ for id_ in held if await sending.make_ready(tx, id_)]
+    ready += [each.id for each in due if not each.is_held]
+    await sending.send_now(tx, ready)
+    return len(ready)

@@ -1,9 +1,10 @@
-"""The statements about gradual shifts that were halted."""
+"""The statements about gradual shifts: those that were halted, and the lots of their steps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from molam.mesh.routing.scope_store import FROM_PAYOUTS, IN_SCOPE
 from molam.platform.db import Query
 from molam.platform.db.transaction import Nothing
 
@@ -75,4 +76,30 @@ COUNT_HALTED = Query(
      order by p.currency
     """,
     row=HaltedRow,
+)
+
+# A step of a gradual shift leaves to lots, drawn by ids, who goes and who stays: how likely
+# each had become to be where it is. The last step leaves nothing to them.
+NOTE_LOTS = Query(
+    "/* control.note_lots */"
+    """
+    insert into payments.bank_choices as k (payout_id, bank_profile_id, propensity)
+    select p.id, p.bank_profile_id,
+           case when :share::int = 100 then 1 when g.is_gone then :share::int / 100.0
+                else 1 - :share::int / 100.0 end"""
+    + FROM_PAYOUTS
+    + """
+     cross join lateral (
+           select exists (select from mesh.mesh_reconciliations as r
+                           where r.routing_proposal_id = :proposal_id and r.payout_id = p.id
+                             and r.rerouted_bank_profile_id = p.bank_profile_id) as is_gone) as g"""
+    + IN_SCOPE
+    + """
+       and p.attempts = 0 and (:each_max::bigint is null or p.amount <= :each_max::bigint)
+       and (g.is_gone or (p.bank_profile_id = :left_bank and :share::int < 100
+                          and abs(hashtextextended(p.id, 0) % 100) >= :share::int))
+        on conflict (payout_id) do update
+       set bank_profile_id = excluded.bank_profile_id, propensity = excluded.propensity, chosen_at = now()
+    """,
+    row=Nothing,
 )

@@ -35,6 +35,7 @@ class StayingRow:
 @dataclass(frozen=True, slots=True)
 class DueRow:
     id: str
+    is_held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,11 +253,12 @@ RESTORE = Query(
     locks=Rank.PAYOUT,
 )
 
-# What a route moved or brought back, and what waited for a gate to open; all that could go now.
+# What a route moved or brought back, and what waited for a gate to open; all that could go
+# now. What was held for want of a bank has one.
 LIST_TO_SEND = Query(
     """
     /* control.list_to_send */
-    select p.id
+    select p.id, p.state = 'held' as is_held
       from (select r.merchant_id, r.payout_id
               from mesh.mesh_reconciliations as r
              where r.routing_proposal_id = :proposal_id
@@ -266,7 +268,8 @@ LIST_TO_SEND = Query(
              where w.bank_profile_id = :opened::text and w.state in ('scheduled', 'held', 'pending')
                and w.currency = :currency and mesh.rail_of(w.destination) = :rail) as moved (merchant_id, id)
       join payments.payouts as p on p.merchant_id = moved.merchant_id and p.id = moved.id
-     where p.origin = 'molam' and p.state = 'pending' and p.attempts = 0 and p.scheduled_for <= now()
+     where p.origin = 'molam' and p.attempts = 0 and p.scheduled_for <= now()
+       and (p.state = 'pending' or (p.state = 'held' and p.held_reason = 'no_bank_route'))
      order by p.scheduled_for, p.id
     """,
     row=DueRow,

@@ -67,6 +67,15 @@ class SettlementRow:
     confirmed_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class UnroutedRow:
+    """Payouts that no bank was found for, and the smallest of them."""
+
+    payouts: int
+    value: int
+    smallest: int
+
+
 _CORRIDOR = """
     select c.id, c.from_region_id, f.name as from_region, c.to_region_id, t.name as to_region, c.currency, c.path,
            c.cover, c.net_debit_cap, c.position, c.reserved, c.state, c.approved_from, c.approved_to, c.created_by,
@@ -276,4 +285,20 @@ CONFIRM_SETTLEMENT = Query(
      where id = :id and confirmed_by is null
     """,
     row=Nothing,
+)
+
+# What waits in a region and was given no bank: a route into another region may take it.
+SUM_UNROUTED = Query(
+    """
+    /* federation.sum_unrouted */
+    select count(*)::int as payouts, coalesce(sum(p.amount), 0)::bigint as value,
+           coalesce(min(p.amount), 0)::bigint as smallest
+      from payments.payouts as p
+      join tenancy.merchants as m on m.id = p.merchant_id
+      join mesh.countries_of(:region::text) as here (country)
+        on here.country = coalesce(p.destination ->> 'country', m.country::text)
+     where p.origin = 'molam' and p.state in ('scheduled', 'held', 'pending') and p.attempts = 0
+       and p.bank_profile_id is null and p.currency = :currency
+    """,
+    row=UnroutedRow,
 )

@@ -33,7 +33,7 @@ STEP_COST_BPS = 10.0
 # used what it reserved, until the regions settle; one that went elsewhere gives it back.
 #
 # Routes in force never name a bank of another region: payouts that come later would reach
-# it without a reservation. They wait for the next application, or for a bank of ours.
+# it without a reservation. They follow by a sweep of their own, or take a bank of ours.
 
 
 async def propose(

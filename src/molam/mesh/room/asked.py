@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
 
 from molam.approvals import queries
+from molam.mesh.members.switches import GLOBAL
 from molam.mesh.room import proposal_store
 from molam.mesh.room.ballots import OPEN
 from molam.platform.db import Database
@@ -45,13 +47,19 @@ async def waiting_of(request: Request, caller: Caller, *types: str) -> tuple[Ask
         Asked(
             id=row.id,
             title=str(row.plan.get("title", {}).get(language) or row.action_type),
-            target=str(row.plan.get("target_name") or ""),
+            target=_target(row.plan),
             by=names.get(row.created_by, row.created_by),
             votes=row.votes_approve,
             expires_at=row.expires_at,
         )
         for row in sorted(rows, key=lambda row: row.created_at, reverse=True)
     )
+
+
+def _target(plan: dict[str, Any]) -> str:
+    """Say what an action is about; one that is about everything says that by its title."""
+    name = str(plan.get("target_name") or "")
+    return "" if name == GLOBAL else name
 
 
 async def names_of(db: Database, ids: Iterable[str | None]) -> dict[str, str]:

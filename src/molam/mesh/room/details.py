@@ -182,6 +182,7 @@ FRENCH: Mapping[str, str] = MappingProxyType(
         "That region agrees by itself, with a message that it signs.": (
             "Cette région donne son accord elle-même, par un message qu'elle signe."
         ),
+        "A settlement of nothing settles nothing.": "Un règlement de rien ne règle rien.",
         "Settlements are listed beside their corridor.": (
             "Les règlements sont listés à côté de leur corridor."
         ),
@@ -231,6 +232,8 @@ _WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_REGIONS = frozenset({"CEDEAO", "EU", "US", "GLOBAL"})
+"""Those that are delivered, each with a policy."""
 _CODED = re.compile(r"(?P<code>[a-z][a-z-]+): (?P<detail>.*)", re.DOTALL)
 
 
@@ -261,6 +264,14 @@ def failure(stored: str, language: Language) -> str:
         return detail
     sentence = catalogue.sentence(code, fallback="", locale=language)
     return f"{sentence} {in_french(detail) or ''}".strip() or detail
+
+
+def delivered(name: str, language: Language) -> str:
+    """Say what a policy is called that was delivered; a name that people gave stays as it is."""
+    region, _, word = name.partition(" ")
+    if language != "fr" or word != "default" or region not in _REGIONS:
+        return name
+    return f"{region} par défaut"
 
 
 def _named(part: str) -> str | None:

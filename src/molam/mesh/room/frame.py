@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from molam.mesh import permissions
 from molam.mesh.room import store
-from molam.mesh.room.details import failure
+from molam.mesh.room.details import delivered, failure
 from molam.mesh.routing import reasons
 from molam.platform.web import Caller
 from molam.platform.web.framing import FILTERS, Said, may, zone_of
@@ -24,6 +24,7 @@ TEMPLATES = Templates(
         "route_of": reasons.route_of,
         "cause_in": reasons.cause,
         "failure_in": failure,
+        "delivered_in": delivered,
     },
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from molam.mesh.room import (
     action_pages,
     bank_pages,
+    corridor_pages,
     deciding_pages,
     drill_pages,
     federation_pages,
@@ -38,6 +39,7 @@ PAGES: tuple[Routes, ...] = (
     treasury_pages.routes,
     liquidity_pages.routes,
     federation_pages.routes,
+    corridor_pages.routes,
     member_pages.routes,
     policy_pages.routes,
     switch_pages.routes,

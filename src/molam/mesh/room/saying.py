@@ -51,6 +51,8 @@ _GOOD = frozenset(
         "corridor-proposed",
         "corridor-approved",
         "corridor-rejected",
+        "settlement-noted",
+        "settlement-confirmed",
         "drill-asked",
         "drill-stopped",
     }

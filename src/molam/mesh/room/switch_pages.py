@@ -104,6 +104,13 @@ async def _page(
         ids = [row.bank_profile_id for row in shut]
         banks = await tx.all(proposal_store.LIST_BANK_NAMES, ids=ids)
         regions = await tx.all(proposal_store.LIST_REGION_NAMES, limit=_LISTED_MAX)
+        names = _names(regions, members, written)
+        # What is stopped may be suspended by now, and is called by its name all the same.
+        names |= {
+            row.scope: await switches.name_of(tx, row.scope)
+            for row in rows
+            if row.is_engaged and row.scope not in {switches.GLOBAL, *names}
+        }
     response = await frame.page(
         request,
         caller,
@@ -114,7 +121,7 @@ async def _page(
         members=members,
         policies=written,
         regions=regions,
-        names=_names(regions, members, written),
+        names=names,
         banks={row.id: row.name for row in banks},
         people=await names_of(state.db, (row.changed_by for row in rows)),
         asked_for=await waiting_of(request, caller, switch_actions.RELEASE),

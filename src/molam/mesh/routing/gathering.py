@@ -57,7 +57,7 @@ class World:
     waiting: Sequence[WaitingRow]
     together: Mapping[frozenset[str], CoFailures] = field(default_factory=dict)
     terms: Terms = field(default_factory=Terms)
-    learnt: outcomes.Table | None = None
+    learnt: Mapping[outcomes.Stratum, outcomes.Table] = field(default_factory=dict)
     """How often SIRA's confidence in moves has been right."""
 
     @property
@@ -113,7 +113,7 @@ async def gather(tx: Tx, mesh: Mesh, wanted: Wanted) -> World:
         waiting=await tx.all(store.LIST_WAITING, **scope),
         together=await _together(tx, bank_ids),
         terms=await _terms(tx, currency, asked.at),
-        learnt=await outcomes.table_in_use(tx),
+        learnt=await outcomes.tables_in_use(tx),
     )
 
 

@@ -16,6 +16,16 @@ DAYS = 28
 ATTEMPTS_MAX = 2000
 _PLACES = 4
 
+# Note [How likely it was]
+#
+# Where lots decided, in a step of a gradual shift or a practice run, how likely the choice
+# was is on record with the attempt, and counts as it is. Everything else was sure when it
+# was made: by a route that gave nothing to any other bank, from which alone nothing could
+# be learnt of another. But routes change, so over weeks these choices are a mixture of
+# sure ones, and how often each was made among payments of the same range and order of
+# magnitude is how likely that mixture was to make it (the balance heuristic of Veach and
+# Guibas). So it stands for them, and for what nobody wrote down.
+
 Orders = Sequence[tuple[int, Sequence[str]]]
 """Where each range of amounts begins, and who carries it, the first one first."""
 
@@ -36,12 +46,7 @@ async def logged(tx: Tx, row: ProposalRow, orders: Orders) -> Logged:
 
 
 def estimate(rows: Sequence[LoggedRow], orders: Orders) -> Logged:
-    """
-    Let the proposal decide about what was decided otherwise.
-
-    How likely each choice was is not on record: how often it was made among payments of
-    the same range and order of magnitude stands for it.
-    """
+    """Let the proposal decide about what was decided otherwise; see Note [How likely it was]."""
     firsts = {at: order[0] for at, (_, order) in enumerate(orders, start=1) if order}
     known = [row for row in rows if row.band in firsts]
     attempts = list(_attempts(known))
@@ -62,17 +67,24 @@ def _attempts(rows: Sequence[LoggedRow]) -> Iterable[Attempt]:
     in_context: dict[str, int] = defaultdict(int)
     through: dict[tuple[str, str], int] = defaultdict(int)
     for row in rows:
-        in_context[_context(row)] += row.attempts
-        through[_context(row), row.bank_profile_id] += row.attempts
+        if _by_lots(row) is None:
+            in_context[_context(row)] += row.attempts
+            through[_context(row), row.bank_profile_id] += row.attempts
     for row in rows:
-        context = _context(row)
+        context, known = _context(row), _by_lots(row)
+        share = through[context, row.bank_profile_id] / max(in_context[context], 1)
         made = Attempt(
             context=context,
             action=row.bank_profile_id,
-            propensity=through[context, row.bank_profile_id] / in_context[context],
+            propensity=share if known is None else known,
             reward=float(row.was_paid),
         )
         yield from [made] * row.attempts
+
+
+def _by_lots(row: LoggedRow) -> float | None:
+    """Return how likely lots made this choice; None: they did not decide."""
+    return row.propensity if row.propensity is not None and row.propensity < 1 else None
 
 
 def _context(row: LoggedRow) -> str:

@@ -135,7 +135,11 @@ LIST_SAID = Query(
     /* outcomes.list_said */
     select o.raw::float8 as raw, o.outcome = 'right' as was_right
       from mesh.move_outcomes as o
+      join mesh.mesh_routing_proposals as p on p.id = o.proposal_id
      where o.raw is not null and not o.is_drill and o.outcome <> 'unknown'
+       -- Those of before say by their P(DOWN) what they were.
+       and coalesce(p.proposal -> 'sureness' ->> 'stratum',
+                    case when p.p_down >= 0.99 then 'emergency' else 'ordinary' end) = :stratum::text
      order by o.applied_at desc, o.proposal_id desc
      limit :limit
     """,
@@ -145,8 +149,8 @@ LIST_SAID = Query(
 PUT_TABLE = Query(
     """
     /* outcomes.put_table */
-    insert into mesh.confidence_tables (digest, moves, right_moves, margins, shares)
-    values (:digest, :moves, :right_moves, :margins::float8[], :shares::float8[])
+    insert into mesh.confidence_tables (digest, stratum, moves, right_moves, margins, shares)
+    values (:digest, :stratum, :moves, :right_moves, :margins::float8[], :shares::float8[])
         on conflict (digest) do update set fitted_at = now()
     """,
     row=Nothing,
@@ -157,6 +161,7 @@ FIND_TABLE = Query(
     /* outcomes.find_table */
     select digest, fitted_at, moves, right_moves, margins, shares
       from mesh.confidence_tables
+     where stratum = :stratum
      order by fitted_at desc, digest
      limit 1
     """,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -37,6 +37,8 @@ _DUE_MAX = 200
 _BINS = (0.5, 0.7, 0.85, 0.95, 1.0)
 
 Outcome = Literal["right", "wrong", "unknown"]
+Stratum = Literal["ordinary", "emergency"]
+STRATA: tuple[Stratum, ...] = ("ordinary", "emergency")
 
 # Note [What counts]
 #
@@ -47,12 +49,23 @@ Outcome = Literal["right", "wrong", "unknown"]
 # confidence that is too low to act on could never earn its way up. Moves during a drill
 # teach nothing, since we made the bank fail; nor do those for which an announcement spoke.
 
+# Note [An emergency is judged among emergencies]
+#
+# How often moves were right that left a bank which may be down, or which another beat by a
+# little, says nothing of leaving one that is surely down: the two hardly share a cause of
+# being wrong. Learnt together, some wrong guesses among ordinary moves would put every
+# emergency below what the controller may act on, just when people have no time to be asked.
+# So each stratum has a table of its own, from its own moves alone, and until thirty of them
+# are known what signals say stands. A table of emergencies may still forbid them: then it
+# was emergencies that came out wrong.
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """What turns SIRA's confidence into how often it was right, and its name."""
 
     digest: str
+    stratum: Stratum
     fitted_at: datetime
     moves: int
     right_moves: int
@@ -92,7 +105,12 @@ class TrackRecord:
     by_people: Count
     bins: tuple[Bin, ...]
     """Of automatic moves and those by people together."""
-    table: Table | None
+    tables: Mapping[Stratum, Table]
+
+
+def stratum_of(p_down: float, direct_p_down: float) -> Stratum:
+    """Say which moves one from a bank with this P(DOWN) is compared with."""
+    return "emergency" if p_down >= direct_p_down else "ordinary"
 
 
 def judge(row: DueRow) -> Outcome:
@@ -119,29 +137,34 @@ async def judge_due(db: Database) -> None:
             outcome = judge(row)
             if await tx.run(outcome_store.APPEND, **asdict(row), outcome=outcome):
                 log.info("mesh.move.judged", proposal=row.proposal_id, outcome=outcome)
-        if due:
-            await _learn(tx)
+        for stratum in STRATA if due else ():
+            await _learn(tx, stratum)
         rows = await newest(tx, limit=SHOWN_MAX)
     metrics.show(_count(rows, automatic=True).precision, _count(rows, automatic=False).precision)
 
 
-async def _learn(tx: Tx) -> None:
-    """Fit the table anew, once there is enough to learn from; until then what is said stands."""
-    said = await tx.all(outcome_store.LIST_SAID, limit=LEARNT_FROM_MAX)
+async def _learn(tx: Tx, stratum: Stratum) -> None:
+    """Fit a table anew, once there is enough to learn from; until then what is said stands."""
+    said = await tx.all(outcome_store.LIST_SAID, stratum=stratum, limit=LEARNT_FROM_MAX)
     if len(said) < LEARNT_FROM_MIN:
         return
     made = health_calibration.fit((each.raw, each.was_right) for each in said)
     assert made is not None
     points = {"moves": len(said), "margins": list(made.margins), "shares": list(made.shares)}
-    name = digest("molam.mesh.confidence/1", points).hex()
+    name = digest("molam.mesh.confidence/2", {"stratum": stratum, **points}).hex()
     right = sum(each.was_right for each in said)
-    await tx.run(outcome_store.PUT_TABLE, digest=name, right_moves=right, **points)
-    log.info("mesh.confidence.learnt", table=name, moves=len(said), right=right)
+    await tx.run(outcome_store.PUT_TABLE, digest=name, stratum=stratum, right_moves=right, **points)
+    log.info("mesh.confidence.learnt", table=name, stratum=stratum, moves=len(said), right=right)
 
 
-async def table_in_use(tx: Tx) -> Table | None:
-    """Return what was learnt last; None: too few moves were judged, and what is said stands."""
-    row = await tx.one(outcome_store.FIND_TABLE)
+async def tables_in_use(tx: Tx) -> dict[Stratum, Table]:
+    """Return what was learnt last; where too few moves were judged there is none."""
+    found = {stratum: await _table(tx, stratum) for stratum in STRATA}
+    return {stratum: table for stratum, table in found.items() if table is not None}
+
+
+async def _table(tx: Tx, stratum: Stratum) -> Table | None:
+    row = await tx.one(outcome_store.FIND_TABLE, stratum=stratum)
     if row is None:
         return None
     calibration = Calibration(
@@ -150,7 +173,7 @@ async def table_in_use(tx: Tx) -> Table | None:
         shares=tuple(row.shares),
         positives=row.right_moves,
     )
-    return Table(row.digest, row.fitted_at, row.moves, row.right_moves, calibration)
+    return Table(row.digest, stratum, row.fitted_at, row.moves, row.right_moves, calibration)
 
 
 async def newest(tx: Tx, *, limit: int) -> list[OutcomeRow]:
@@ -165,7 +188,7 @@ async def track_record(tx: Tx) -> TrackRecord:
         automatic=_count(rows, automatic=True),
         by_people=_count(rows, automatic=False),
         bins=tuple(_bins(rows)),
-        table=await table_in_use(tx),
+        tables=await tables_in_use(tx),
     )
 
 

@@ -11,6 +11,7 @@ from molam.mesh.routing.bands import Contest, band_at, bands_of
 from molam.mesh.routing.constraints import Field, belief_of, expected, field_of, left_of
 from molam.mesh.routing.gathering import World
 from molam.mesh.routing.model import NoRoute, ProposalKind
+from molam.mesh.routing.outcomes import Stratum, stratum_of
 from molam.mesh.routing.reasons import sentence
 from molam.mesh.routing.scoring import VALUE_FIXED_XOF, Candidate
 from molam.mesh.routing.sequence import Sequencer
@@ -183,11 +184,18 @@ def _find(field: Field, bank_id: str) -> Candidate:
 
 
 def _sureness(world: World, from_bank: str, to_bank: str) -> Sureness:
+    learnt = world.learnt.get(_stratum(world, from_bank))
     return sureness_of_move(
         belief_of(world, from_bank),
         belief_of(world, to_bank),
-        table=None if world.learnt is None else world.learnt.calibration,
+        table=None if learnt is None else learnt.calibration,
     )
+
+
+def _stratum(world: World, from_bank: str | None) -> Stratum:
+    """See Note [An emergency is judged among emergencies] in outcomes.py."""
+    p_down = 0.0 if from_bank is None else p_down_of(world, from_bank)
+    return stratum_of(p_down, float(world.policy.rules.direct_p_down))
 
 
 def _confidence(
@@ -214,10 +222,13 @@ def _written(world: World, sure: Sureness, from_bank: str | None) -> dict[str, A
 
     Where an announcement speaks, what signals say is left out: no move teaches it anything.
     """
+    stratum = _stratum(world, from_bank)
+    learnt = world.learnt.get(stratum)
     return {
+        "stratum": stratum,
         "raw": None if _is_announced(world, from_bank) else f"{sure.raw:.4f}",
         "calibrated": f"{sure.confidence:.4f}",
         "n_eff": round(sure.n_eff, 1),
-        "table": None if world.learnt is None else world.learnt.digest,
-        "moves": 0 if world.learnt is None else world.learnt.moves,
+        "table": None if learnt is None else learnt.digest,
+        "moves": 0 if learnt is None else learnt.moves,
     }

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from molam.mesh.routing.model import Simulation, Status
 from molam.mesh.routing.outcome_store import OutcomeRow
-from molam.mesh.routing.outcomes import Count, TrackRecord
+from molam.mesh.routing.outcomes import Count, Stratum, Table, TrackRecord
 from molam.mesh.routing.store import ProposalRow
 from molam.platform.web.wire import CurrencyCode, Identifier, Minor
 
@@ -149,6 +149,7 @@ class ConfidenceTable(msgspec.Struct, frozen=True):
     """What turns SIRA's confidence into how often it was right: points joined by lines."""
 
     digest: str
+    stratum: Stratum
     fitted_at: datetime
     moves: int
     right: int
@@ -162,6 +163,9 @@ class OutcomesAnswer(msgspec.Struct, frozen=True):
     by_people: Moves
     reliability: list[Reliability]
     calibration: ConfidenceTable | None
+    """Of ordinary moves."""
+    emergency_calibration: ConfidenceTable | None
+    """Of moves from a bank that was surely down; never mixed with the others."""
     outcomes: list[MoveOutcome]
 
 
@@ -180,17 +184,23 @@ def outcomes_view(rows: Sequence[OutcomeRow], record: TrackRecord) -> OutcomesAn
             )
             for each in record.bins
         ],
-        calibration=None
-        if record.table is None
-        else ConfidenceTable(
-            digest=record.table.digest,
-            fitted_at=record.table.fitted_at,
-            moves=record.table.moves,
-            right=record.table.right_moves,
-            confidence=record.table.calibration.margins,
-            share_right=record.table.calibration.shares,
-        ),
+        calibration=_table(record.tables.get("ordinary")),
+        emergency_calibration=_table(record.tables.get("emergency")),
         outcomes=[_outcome(row) for row in rows],
+    )
+
+
+def _table(table: Table | None) -> ConfidenceTable | None:
+    if table is None:
+        return None
+    return ConfidenceTable(
+        digest=table.digest,
+        stratum=table.stratum,
+        fitted_at=table.fitted_at,
+        moves=table.moves,
+        right=table.right_moves,
+        confidence=table.calibration.margins,
+        share_right=table.calibration.shares,
     )
 
 

@@ -143,15 +143,21 @@ FIND_EARLIER = Query(
     row=NumberRow,
 )
 
+# How likely the bank was is what lots left to it, where they decided about this payout.
 APPEND_ATTEMPT = Query(
     """
     /* banks.append_attempt */
     insert into payments.bank_attempts
            (id, kind, object_id, merchant_id, attempt_no, bank_profile_id, outward_key, wire_key,
-            amount, currency, destination, reference, state, request_hash, lease_until, next_inquiry_at)
+            amount, currency, destination, reference, state, request_hash, lease_until, next_inquiry_at,
+            propensity)
     values (:id, :kind, :object_id, :merchant_id, :attempt_no, :bank_profile_id, :outward_key, :wire_key,
             :amount, :currency, :destination::jsonb, :reference, 'sending', :request_hash,
-            now() + make_interval(secs => :lease_s), now() + make_interval(secs => :lease_s))
+            now() + make_interval(secs => :lease_s), now() + make_interval(secs => :lease_s),
+            coalesce((select c.propensity
+                        from payments.bank_choices as c
+                       where :kind = 'payout' and c.payout_id = :object_id
+                         and c.bank_profile_id = :bank_profile_id), 1))
         on conflict do nothing
     """,
     row=Nothing,

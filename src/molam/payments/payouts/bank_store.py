@@ -7,7 +7,8 @@ from molam.platform.db.transaction import Nothing
 
 # Each new payout gets the bank that the route in force gives it, and our account there.
 # One without a route keeps none, and gets one when its time comes, or is held then. While a
-# bank practises, a share of what would go elsewhere goes to it, as far as it has room.
+# bank practises, a share of what would go elsewhere goes to it, as far as it has room; how
+# likely each was to go there, or to stay, is noted.
 SET_BANKS = Query(
     """
     /* payouts.set_banks */
@@ -37,24 +38,37 @@ SET_BANKS = Query(
              where w.id = any(:ids::text[]) and w.origin = 'molam'
              order by w.merchant_id, w.id, r.min_amount desc, step.place
     ),
-    practising as (
-            select c.id, t.id as practice_id, t.to_bank_id, t.to_account_id, t.value_max,
-                   sum(c.amount) over (partition by t.id order by c.amount, c.id)
-                   + (select coalesce(sum(n.amount), 0)
-                        from payments.practice_payouts n
-                       where n.practice_id = t.id) as upto
+    drawn as materialized (
+            select c.id, c.amount, c.bank_profile_id, t.id as practice_id, t.to_bank_id, t.to_account_id,
+                   t.value_max, t.share, abs(hashtextextended(c.id, 0) % 100) < t.share as is_drawn,
+                   (select coalesce(sum(n.amount), 0)
+                      from payments.practice_payouts n
+                     where n.practice_id = t.id) as before
               from chosen c
               join payments.bank_practices t
                 on t.currency = c.currency and t.rail = c.rail and t.from_bank_id = c.bank_profile_id
                and t.ended_at is null and t.ends_at > clock_timestamp() and t.amounts @> c.amount
               join payments.bank_profiles b
                 on b.id = t.to_bank_id and b.enabled and b.status = 'active'
-             where abs(hashtextextended(c.id, 0) % 100) < t.share
-               and not exists (select from payments.bank_gates g
+             where not exists (select from payments.bank_gates g
                                 where g.bank_profile_id = t.to_bank_id and g.rail = t.rail
                                   and g.currency = t.currency
                                   and (g.held_until > now()
                                        or (not g.is_open and g.closed_for @> c.amount)))
+    ),
+    practising as materialized (
+            select d.*, sum(d.amount) over (partition by d.practice_id order by d.amount, d.id) + d.before as upto
+              from drawn d
+             where d.is_drawn
+    ),
+    noted as (
+            insert into payments.bank_choices (payout_id, bank_profile_id, propensity)
+            select d.id, case when d.is_drawn then d.to_bank_id else d.bank_profile_id end,
+                   case when d.is_drawn then d.share else 100 - d.share end / 100.0
+              from drawn d
+              left join practising t on t.id = d.id
+             where coalesce(t.upto, d.before + d.amount) <= d.value_max
+                on conflict (payout_id) do nothing
     ),
     given as (
             insert into payments.practice_payouts

@@ -9,6 +9,8 @@ from datetime import date, timedelta
 from typing import Literal, cast
 from uuid import UUID
 
+import msgspec
+
 from molam.kernel.clock import Instant
 from molam.kernel.ids import show, uuid7, uuid8
 from molam.ledger import commands as ledger
@@ -27,17 +29,25 @@ from molam.payments.payouts.model import State
 from molam.payments.payouts.run_store import DueRow, MadeRow
 from molam.payments.payouts.telling import Told, reserve_id, tell
 from molam.platform.db import Database, Tx
-from molam.platform.jobs import enqueue_all
+from molam.platform.jobs import enqueue, enqueue_all
 
 BATCH = 500
 ROUNDS_MAX = 100
 BY_SCHEDULE = "molam"
+UNROUTED = "payouts.unrouted"
 _AT_ONCE_EVERY = timedelta(minutes=1)
 _DELAY_DAYS = 1
 """For a schedule that nobody has written down: money of yesterday is paid today."""
 
 Held = Literal["frozen", "paused", "destination_changed", "destination_refused"]
 AskedAs = Literal["schedule", "instant", "manual"]
+
+
+class Unrouted(msgspec.Struct, frozen=True):
+    """Arguments of the job `UNROUTED`: payouts were made that no bank of the route may carry."""
+
+    currency: str
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +168,11 @@ async def make(tx: Tx, wanted: Sequence[Wanted]) -> list[MadeRow]:
         return rows
     by_id = {each.payout_id: each for each in wanted}
     at = wanted[0].due.asked_at
-    await tx.run(bank_store.SET_BANKS, ids=[row.payout_id for row in made])
+    given = await tx.run(bank_store.SET_BANKS, ids=[row.payout_id for row in made])
+    if given < len(made):
+        # A route that leads elsewhere may carry them; whoever keeps such routes looks now.
+        for currency in sorted({row.currency for row in made}):
+            await enqueue(tx, UNROUTED, Unrouted(currency))
     moved = await ledger.post(tx, [_reserve(row, at) for row in made])
     assert moved == len(made), "a payout is reserved once"
     await tell(tx, [_told(row, by_id[row.payout_id]) for row in made], at=at)

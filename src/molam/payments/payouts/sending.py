@@ -187,7 +187,7 @@ async def send_due(db: Database) -> int:
             await tx.run(settings_store.END_HOLDS)
             await tx.run(settings_store.END_PAUSES)
             due = await tx.all(store.LIST_DUE, limit=BATCH)
-            ready = [each.id for each in due if await _make_ready(tx, each.id)]
+            ready = [each.id for each in due if await make_ready(tx, each.id)]
             await enqueue_all(tx, [(SEND, Send(KIND, id_)) for id_ in ready])
         sent += len(ready)
         if len(due) < BATCH:
@@ -204,7 +204,8 @@ async def send_now(tx: Tx, payout_ids: Sequence[str]) -> int:
     return await enqueue_or_wake(tx, SEND, [Send(KIND, each) for each in payout_ids])
 
 
-async def _make_ready(tx: Tx, payout_id: str) -> bool:
+async def make_ready(tx: Tx, payout_id: str) -> bool:
+    """Let a payout that waits go on, unless something keeps it; tell whether it may be sent."""
     row = await tx.one(store.LOCK_OURS, id=payout_id)
     if row is None or row.state not in model.WAITING:
         return False
