@@ -6,12 +6,16 @@ import asyncio
 import json
 import signal
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import harness
 import pytest
 from confluent_kafka import Consumer as Client
 from confluent_kafka import Producer
 
+from measuring import Followed, a_sample, a_watch
+from molam.alerts.rules import commands, intake, messages
+from molam.kernel.clock import SystemClock
 from molam.kernel.refusals import Outage
 from molam.platform import events
 from molam.platform.db import Database, Tx
@@ -312,17 +316,41 @@ async def test_relay_that_is_not_in_charge_publishes_nothing(worker_db, kafka):
     await relay.close()
 
 
-async def test_event_travels_from_the_log_through_kafka_to_its_consumer(
+async def test_events_travel_from_the_log_through_kafka_to_their_consumers(
     dsn, worker_db, kafka, effects
 ):
-    stop = asyncio.Event()
-    relaying = asyncio.create_task(
-        events.run_relay(worker_db, kafka, topics=(TOPIC,), dsn=dsn, stop=stop)
-    )
+    """Measurements too, of which others send some of their own, some again, and some nonsense."""
+    now, followed = datetime.now(UTC), Followed()
+    low = a_sample(900_000, at=now - timedelta(seconds=20), event_id="till-7/1")
+    bare = {"metric": low.metric, "value": 400_000, "tenant_type": "agent", "tenant_id": "agent-9"}
+    bare |= {"timestamp": low.at.isoformat(), "currency": "XOF", "event_id": "till-9/1"}
+    theirs = [json.dumps(bare).encode(), b'{"value": 1e999}', json.dumps(bare).encode()]
+    topics, stop = (TOPIC, messages.TOPIC), asyncio.Event()
+    for topic in topics:
+        Producer({"bootstrap.servers": kafka.brokers}).list_topics(topic, timeout=10)
+    produce(kafka.brokers, [("agent:agent-9", each) for each in theirs], topic=messages.TOPIC)
+    measures = intake.consumer(a_watch(SystemClock()), followed)
+    running = [
+        asyncio.create_task(events.run_relay(worker_db, kafka, topics=topics, dsn=dsn, stop=stop)),
+        asyncio.create_task(
+            events.run_consumers(worker_db, [measures], dsn=dsn, stop=stop, kafka=kafka)
+        ),
+    ]
     await publish(worker_db, 100)
+    async with worker_db.transaction("tests.measured") as tx:
+        await commands.publish(tx, [low, low], now=now)
 
     seen = await consumed(worker_db, kafka, dsn, until=100)
+    async with asyncio.timeout(20):
+        while len(followed.transitions) < 2:
+            await asyncio.sleep(0.05)
     stop.set()
-    await asyncio.wait_for(relaying, 10)
+    await asyncio.wait_for(asyncio.gather(*running), 10)
 
     assert set(seen) == {f"tx_{n}" for n in range(100)}
+    assert {(one.tenant_id, one.moved, int(one.value)) for one in followed.transitions} == {
+        ("agent-123", "opened", 900_000),
+        ("agent-9", "opened", 400_000),
+    }
+    assert await column(worker_db, "select sum(samples)::int from alerts.metric_points") == [2]
+    assert await column(worker_db, "select topic from platform.dead_letters") == [messages.TOPIC]

@@ -35,6 +35,7 @@ from molam.platform.web import Routes
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 APPROVALS = (GUIDE / "approvals.md").read_text(encoding="utf-8")
+TYPES = (GUIDE / "action-types.md").read_text(encoding="utf-8")
 POLICIES = (GUIDE / "policies.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "tests" / "use_cases" / "test_new_action_type.py"
 
@@ -70,7 +71,7 @@ def test_the_example_of_an_action_type_is_the_test_and_is_short():
     source = EXAMPLE.read_text(encoding="utf-8")
     shown = next(
         block
-        for block in re.findall(r"^```python\n(.*?)^```", APPROVALS, re.MULTILINE | re.DOTALL)
+        for block in re.findall(r"^```python\n(.*?)^```", TYPES, re.MULTILINE | re.DOTALL)
         if "ActionType(" in block
     )
 
@@ -90,7 +91,7 @@ def test_every_route_of_operations_is_in_the_guide():
 
 
 def test_action_types_are_those_that_are_registered():
-    assert _spans(_column(APPROVALS, "type")) == {each.name for each in registry()}
+    assert _spans(_column(TYPES, "type")) == {each.name for each in registry()}
 
 
 def test_every_function_of_the_engine_is_in_the_guide():
@@ -226,8 +227,8 @@ def test_rules_of_mesh_policies_are_those_that_are_read():
 
 
 def test_jobs_by_the_clock_are_those_of_the_code():
-    monitoring = (GUIDE / "monitoring.md").read_text(encoding="utf-8")
+    schedule = (GUIDE / "schedule.md").read_text(encoding="utf-8")
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     known = {name for text in sources for name in re.findall(r'Cron\(\s*"([a-z_.]+)"', text)}
 
-    assert _spans(_column(monitoring, "job")) == known
+    assert _spans(_column(schedule, "job")) == known

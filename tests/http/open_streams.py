@@ -50,6 +50,14 @@ class Opened:
             return False
         return True
 
+    async def reads(self, text: str) -> str:
+        """Read on until a frame holds *text*, and return that frame; empty at the end."""
+        while message := await self.next():
+            frame = message.get("body", b"").decode()
+            if text in frame:
+                return frame
+        return ""
+
     def tell(self, message: dict[str, Any]) -> None:
         self._told.put_nowait(message)
 
@@ -71,7 +79,7 @@ def _scope(address: str, headers: Mapping[str, str], kind: str) -> dict[str, Any
         "query_string": parts.query.encode(),
         "root_path": "",
         "headers": [
-            (b"host", b"localhost:3001"),
+            *([] if "Host" in headers else [(b"host", b"localhost:3001")]),
             *((name.lower().encode(), value.encode()) for name, value in headers.items()),
         ],
         "subprotocols": [],

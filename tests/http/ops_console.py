@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 import httpx2
 from callers import bearer
 from fastapi import FastAPI
+from open_streams import Opened, opened
 
 from molam.alerts.runtime import Watch
 from molam.approvals import store
@@ -34,6 +36,7 @@ class Console:
     def __init__(self, client: httpx2.AsyncClient, keys: IssuerKeys, app: FastAPI) -> None:
         self._client = client
         self._keys = keys
+        self._app = app
         self.engine = Engine(app.state.runtime)
         self.db: Database = app.state.db
         self.desk: Desk = app.state.desk
@@ -58,6 +61,10 @@ class Console:
         return await self._client.post(
             path, headers=self._as(who, **(claims or {})), data=fields, follow_redirects=False
         )
+
+    def stream(self, path: str, who: str = FIRST) -> contextlib.AbstractAsyncContextManager[Opened]:
+        """Open a page's live stream."""
+        return opened(self._app, path, self._as(who) | {"Host": "localhost:3136"}, kind="http")
 
     async def send_file(
         self, path: str, who: str, *, file: tuple[str, bytes, str], **fields: str

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+import open_streams
 import pytest
-from ops_console import ASKS, Console
+from ops_console import ASKS, FIRST, Console
 
 from alerting import a_transition, happen, one
-from measuring import a_sample
+from measuring import a_rule, a_sample
 from molam.alerts.episodes import queries
 from molam.alerts.rules import points
+from molam.ops import live
 from molam.platform.db import Database
 
 
@@ -84,7 +88,7 @@ async def test_an_alert_is_ended_with_a_reason(console: Console, worker_db: Data
     ended = await console.post(f"/alerts/{alert.id}/resolve", note="The agent was topped up.")
     again = await console.post(f"/alerts/{alert.id}/resolve", note="Again.")
 
-    assert bare.headers["location"].endswith("said=reason-short")
+    assert bare.headers["location"].endswith("said=reason-missing")
     assert ended.headers["location"].endswith("said=alert-resolved")
     assert again.headers["location"].endswith("said=alert-over")
     page = await console.page(f"/alerts/{alert.id}")
@@ -135,6 +139,63 @@ async def test_a_silence_says_whom_it_quiets_before_it_does(
     assert "Nothing is silenced" in await console.page("/alerts/silences")
 
 
+async def test_what_was_written_is_there_after_a_fresh_proof(
+    console: Console, worker_db: Database
+) -> None:
+    alert = await one(worker_db)
+    stale: dict[str, Any] = {"claims": {"acr": "aal1"}}
+    form = {"tenant_type": "agent", "severity": "critical", "lasts": "3d"}
+    why = "Inventaire « à l'étage » & Cie, 100 % compté"
+    asked = await console.post("/alerts/silences", **stale, sure="yes", reason=why, **form)
+    (proof,) = re.findall(r'href="(/sign-in\?[^"]+)"', asked.text)
+    back = parse_qs(urlsplit(html.unescape(proof)).query)["next"][0]
+    page = await console.page(back)
+    of_one = await console.post(f"/alerts/{alert.id}/silence", **stale, reason=why, lasts="4h")
+    returned = parse_qs(urlsplit(of_one.headers["location"]).query)["next"][0]
+    longest = await console.post("/alerts/silences", **stale, reason="é" * 500, **form)
+
+    assert f'value="{why}"' in page
+    assert all(f'value="{value}" selected' in page for value in form.values())
+    assert "It quiets 1 open alert" in page
+    assert 'name="sure" value="yes"' in page
+    shown = await console.page(returned)
+    assert f'value="{why}"' in shown
+    assert 'value="4h" selected' in shown
+    (address,) = re.findall(r'href="(/sign-in\?[^"]+)"', longest.text)
+    assert (await console.get(html.unescape(address))).is_redirect
+
+
+async def test_which_alerts_quiet_others_is_changed_by_those_who_may(
+    console: Console, worker_db: Database
+) -> None:
+    there = "/alerts/inhibitions?id=critical-quiets-warning"
+    assert there in await console.page("/alerts/silences")
+    euro = a_rule(currency="EUR", id="float_low.EUR")
+    await happen(worker_db, a_transition(), a_transition(rule=euro, severity="warning"))
+    assert 'name="same_type" value="yes" checked' in await console.page(there)
+    form = {"source_type": "float_low", "target_type": "refund_spike", "enabled": "yes"}
+    shown = await console.post("/alerts/inhibitions", **form)
+    asked = await console.post("/alerts/inhibitions", sure="yes", **form)
+    again = await console.post("/alerts/inhibitions", sure="yes", **form)
+    itself = await console.post(
+        "/alerts/inhibitions", target_severity="info", **form | {"target_type": ""}
+    )
+    gone = await console.post("/alerts/inhibitions/remove", id="critical-quiets-warning")
+    other = await console.get(there, "ousmane.sow")
+
+    assert "two others decide" in shown.text
+    page = await console.page(asked.headers["location"])
+    assert "While these are open" in page
+    assert again.headers["location"].endswith("said=replayed")
+    assert itself.status_code == 422
+    assert 'value="float_low" selected' in itself.text
+    assert gone.headers["location"].endswith("said=saved")
+    assert not [
+        row for row in await queries.newest(worker_db, queries.Wanted()) if row.is_inhibited
+    ]
+    assert other.status_code == 403
+
+
 async def test_a_rule_is_tightened_and_what_loosens_it_is_for_others(console: Console) -> None:
     rules = await console.page("/alerts/rules")
     assert "under 1,000,000" in rules
@@ -145,9 +206,22 @@ async def test_a_rule_is_tightened_and_what_loosens_it_is_for_others(console: Co
         "/alerts/rules/edit", id="float_low", fire_at="1 050 000", clear_at="1 200 000"
     )
     assert "This would let more through" in looser.text
+    (asking,) = re.findall(r'href="(/ops/propose/UPDATE_RISK_THRESHOLD[^"]+)"', looser.text)
+    form = await console.page(html.unescape(asking))
+    assert 'value="900000"' in form
+    assert 'value="float_available"' in form
     assert "This only tightens" in tighter.text
-    refused = await console.post("/alerts/rules/edit", id="float_low", fire_at="much")
+    refused = await console.post(
+        "/alerts/rules/edit", id="float_low", fire_at="much", for_minutes="0"
+    )
     assert refused.status_code == 422
+    assert 'value="much" autocomplete="off" inputmode="decimal"' in refused.text
+    assert refused.text.count('aria-invalid="true"') == 1
+    assert re.search(r'id="for_minutes"[^>]* value="0"', refused.text)
+    french = await console.post(
+        "/alerts/rules/edit", id="float_low", clear_at="1000", claims={"lang": "fr"}
+    )
+    assert "ne doit pas en être une qui la déclenche" in french.text
     saved = await console.post(
         "/alerts/rules/edit", id="float_low", fire_at="1 050 000", clear_at="1 200 000", sure="yes"
     )
@@ -184,3 +258,37 @@ async def test_the_mark_of_the_board_moves_with_what_it_shows(
     await happen(worker_db, a_transition("resolved", 60))
 
     assert len({before, opened, mark(await console.page("/alerts"))}) == 3
+
+
+async def test_pages_of_alerts_follow_the_votes_on_what_is_done(
+    console: Console, worker_db: Database
+) -> None:
+    alert = await one(worker_db)
+    asked = await console.post(f"/alerts/{alert.id}/remediate", ASKS, csrf_token="")
+    action_id = urlsplit(asked.headers["location"]).path.rpartition("/")[2]
+    async with (
+        console.stream(f"/alerts/{alert.id}/live") as page,
+        console.stream("/alerts/live") as board,
+    ):
+        assert "Waiting for votes" in html.unescape(await page.reads("remedies"))
+        marked = await board.reads("event: waiting")
+        await console.vote(action_id, "approve", FIRST)
+
+        assert "1 approval" in await page.reads("1 approval")
+        assert await board.reads("event: waiting") != marked
+
+
+async def test_what_is_not_told_of_votes_stays_as_it_was(
+    console: Console, worker_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "ALERTS", "another topic")
+    monkeypatch.setattr(open_streams, "PATIENCE_S", 0.5)
+    alert = await one(worker_db)
+    asked = await console.post(f"/alerts/{alert.id}/remediate", ASKS, csrf_token="")
+    action_id = urlsplit(asked.headers["location"]).path.rpartition("/")[2]
+    async with console.stream(f"/alerts/{alert.id}/live") as page:
+        await page.reads("remedies")
+        await console.vote(action_id, "approve", FIRST)
+
+        with pytest.raises(TimeoutError):
+            await page.reads("1 approval")

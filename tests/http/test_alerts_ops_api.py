@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 import builders
 from alerting import a_transition, happen, one
+from measuring import a_rule
 from molam.platform.auth import AAL2
 from molam.platform.db import Database
 from molam.simulator.issuer_keys import IssuerKeys
@@ -29,16 +30,17 @@ class Api:
     client: httpx2.AsyncClient
     keys: IssuerKeys
 
-    async def call(
+    async def send(
         self, method: str, path: str, body: Any = None, *, who: str = ADMIN, **claims: Any
     ) -> httpx2.Response:
         good = {"sub": who, "merchant_id": None, "name": who, "acr": AAL2}
         good["roles"] = list(builders.OPERATIONS.get(who, ()))
         headers = bearer(self.keys, **{**good, **claims}) | {"Content-Type": "application/json"}
         content = None if body is None else json.dumps(body)
-        return await self.client.request(
-            method, f"/api/alerts{path}", content=content, headers=headers
-        )
+        return await self.client.request(method, path, content=content, headers=headers)
+
+    async def call(self, method: str, path: str, *said: Any, **how: Any) -> httpx2.Response:
+        return await self.send(method, f"/api/alerts{path}", *said, **how)
 
     async def get(self, path: str, **how: Any) -> Any:
         return (await self.call("GET", path, **how)).json()
@@ -172,6 +174,84 @@ async def test_a_silence_that_cannot_cover_critical_alerts_needs_no_fresh_proof(
     del body["matcher"]["severity"]  # type: ignore[attr-defined]
     body["matcher"] = {"tenant_type": "agent"}
     assert (await api.call("POST", "/silences", body, acr="aal1")).status_code == 401
+
+
+QUIETER = {
+    "source": {"alert_type": "float_low", "severity": "critical"},
+    "target": {"alert_type": "refund_spike"},
+}
+
+
+async def voted(api: Api, action_id: str, vote: str, *people: str) -> None:
+    for who in people:
+        path = f"/api/ops/actions/{action_id}/vote"
+        answer = await api.send("POST", path, {"vote": vote}, who=who)
+        assert answer.status_code == 200, answer.text
+
+
+async def quiet(api: Api) -> list[str]:
+    found = (await api.get("?tenantType=merchant"))["alerts"]
+    return [each["id"] for each in found if each["is_inhibited"]]
+
+
+async def test_what_quiets_more_others_agree_to_and_what_quiets_less_holds_at_once(
+    api: Api, db: Database, worker_db: Database
+):
+    refunds = a_rule(alert_type="refund_spike", tenant_type="merchant", currency=None)
+    await one(worker_db)
+    spike = await one(worker_db, [a_transition(rule=refunds, tenant_id="m-1")])
+    path = "/inhibitions/float-quiets-refunds"
+    asked = (await api.call("PUT", path, QUIETER)).json()
+    twin = await api.call("PUT", path, QUIETER)
+    before = await quiet(api)
+    await voted(api, asked["action_id"], "approve", "ops-admin-2", "finance-user-1")
+    done = await api.send("POST", f"/api/ops/actions/{asked['action_id']}/execute", {}, who=ADMIN)
+    after = await quiet(api)
+    narrower = {**QUIETER, "equal": ["tenant_type", "tenant_id"]}
+    less = (await api.call("PUT", path, narrower)).json()
+    freed = await quiet(api)
+    wider = (await api.call("PUT", path, QUIETER | {"target": {"severity": "warning"}})).json()
+
+    assert (asked["inhibition"], asked["loosened"]) == (None, ["enabled"])
+    assert (twin.status_code, twin.json()["code"]) == (409, "action-twin-open")
+    assert done.json()["success"] is True, done.text
+    assert (before, after, freed) == ([], [str(spike.id)], [])
+    assert (less["action_id"], less["inhibition"]["equal"]) == (None, ["tenant_id", "tenant_type"])
+    assert sorted(wider["loosened"]) == ["equal", "target"]
+    removed = await api.call("DELETE", path)
+    assert removed.json()["inhibition"]["id"] == "float-quiets-refunds"
+    assert (await api.call("DELETE", path)).json()["code"] == "inhibition-absent"
+    async with db.transaction("tests.record") as tx:
+        told = await tx.connection.fetch(
+            "select action from audit.ops_approval_audit where chain = 'alerts' order by seq"
+        )
+    assert [each[0] for each in told] == [
+        "inhibition.changed", "inhibition.changed", "inhibition.removed"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("id_", "changed", "status"),
+    [
+        ("x", {"source": {}}, 422),
+        ("x", {"source": {"severity": "critical"}, "target": {"tenant_type": "agent"}}, 422),
+        ("x", {"source": {"alert_type": "recon_match_drop"}, "target": {"alert_type": "payout_fail_rate"}}, 422),
+        ("Upper", {}, 422),
+        ("x", {"equal": ["colour"]}, 400),
+        ("x", {"until": "ever"}, 400),
+    ],
+)  # fmt: skip
+async def test_an_inhibition_by_which_alerts_quiet_themselves_is_refused(
+    api: Api, id_: str, changed: dict[str, Any], status: int
+):
+    before = await api.get("/inhibitions")
+    answer = await api.call("PUT", f"/inhibitions/{id_}", QUIETER | changed)
+
+    assert answer.status_code == status, answer.text
+    assert await api.get("/inhibitions") == before
+    assert (
+        await api.call("PUT", "/inhibitions/x", QUIETER, who="finance-user-1")
+    ).status_code == 403
 
 
 async def test_stats_count_what_is_open_and_how_alerts_ended(api: Api, worker_db: Database):

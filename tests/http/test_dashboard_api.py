@@ -89,6 +89,7 @@ REFUSED = (
     ("/metrics/gmv/timeseries?tenantType=platform&timeRange=7y", 422),
     ("/metrics/gmv/timeseries?tenantType=platform&groupBy=minute", 400),
     ("/metrics/gmv/timeseries?tenantType=merchant&tenantId=m&country=SN", 422),
+    ("/metrics/gmv/timeseries?tenantType=platform&country=SN&region=CEMAC", 422),
     ("/alerts?tenantType=platform&severity=worst", 400),
     ("/map?lat=14", 400),
     ("/widgets/00000000-0000-4000-8000-0000000000ff/data", 404),
@@ -107,6 +108,25 @@ async def test_a_series_has_every_bucket(api: Api) -> None:
     assert len(told["data"]) == 24
     assert sum(point["value"] for point in told["data"]) == 5000
     assert (told["metric"], told["time_range"], told["group_by"]) == ("gmv", "24h", "hour")
+
+
+@pytest.mark.parametrize(
+    ("place", "sold"), [("country=SN", 5000), ("country=SN&region=WAEMU", 5000), ("country=GH", 0)]
+)
+async def test_whatever_is_asked_can_be_asked_of_a_country(api: Api, place: str, sold: int) -> None:
+    of = f"?tenantType=platform&currency=XOF&{place}"
+    assert (await api.get("/overview" + of))["snapshot"]["gmv"] == sold
+    told = await api.get("/metrics/gmv/timeseries" + of)
+    assert sum(point["value"] for point in told["data"]) == sold
+    heat = (await api.get("/metrics/gmv/heatmap" + of))["cells"]
+    assert sum(cell["value"] for cell in heat) == sold
+    assert bool((await api.get(f"/map?{place}"))["agents"]) == bool(sold)
+    for each in (await api.get("/widgets"))["widgets"]:
+        data = (await api.get(f"/widgets/{each['id']}/data{of}"))["data"]
+        if each["kind"] == "chart_line":
+            assert sum(point["value"] for point in data["data"]) == sold
+        elif each["kind"] in {"table", "map"}:
+            assert bool(data.get("rows") or data.get("agents")) == bool(sold)
 
 
 async def test_merchants_people_read_nothing_here(api: Api) -> None:
@@ -190,7 +210,7 @@ async def test_the_map_lists_agents_and_those_nearby(api: Api, db: Database) -> 
     assert (await api.get("/metrics/gmv/heatmap?tenantType=platform"))["cells"]
 
 
-async def recommend(db: Database) -> str:
+async def recommend(db: Database, priority: str = "medium") -> str:
     id_ = uuid4()
     action = {
         "action_type": "ADJUST_FLOAT",
@@ -200,9 +220,10 @@ async def recommend(db: Database) -> str:
     async with db.transaction("tests.recommend") as tx:
         await tx.connection.execute(
             "insert into ops.sira_dash_recommendations (id, tenant_type, tenant_id,"
-            " recommendation_type, title, description, suggested_action, confidence_score, subject)"
-            " values ($1, 'agent', 'agent-123', 'ADJUST_FLOAT', 'Top up', 'Low', $2, 0.80, 'tests')",
-            *(id_, action),
+            " recommendation_type, title, description, suggested_action, confidence_score, subject,"
+            " priority) values ($1, 'agent', 'agent-123', 'ADJUST_FLOAT', 'Top up', 'Low', $2, 0.80,"
+            " $3, $3)",
+            *(id_, action, priority),
         )
     return str(id_)
 
@@ -237,7 +258,24 @@ async def test_a_recommendation_is_said_no_to(api: Api, db: Database) -> None:
 
 
 async def test_alerts_are_told_in_the_dashboards_words(api: Api) -> None:
-    told = await api.get("/alerts?tenantType=platform&severity=critical,high")
-    assert told["alerts"] == []
+    assert (await api.get("/alerts?tenantType=platform"))["alerts"] == []
     absent = await api.call("POST", f"/alerts/{uuid4()}/acknowledge")
     assert absent.status_code == 404
+
+
+async def test_what_is_urgently_recommended_is_an_alert(api: Api, db: Database) -> None:
+    urgent, _ = await recommend(db, "high"), await recommend(db, "medium")
+    (shown,) = (await api.get("/alerts?tenantType=platform&severity=critical,high"))["alerts"]
+    assert {name: shown[name] for name in ("source", "category", "action_label")} == {
+        "source": "sira",
+        "category": "sira_recommendation",
+        "action_label": "View Recommendation",
+    }
+    assert shown["action_url"] == f"/dashboard/sira/recommendations/{urgent}"
+    for place, count in (("SN", 2), ("GH", 0)):
+        of = f"?tenantType=platform&country={place}"
+        assert len((await api.get(f"/sira/recommendations{of}"))["recommendations"]) == count
+        assert len((await api.get(f"/alerts{of}"))["alerts"]) == count / 2
+    await api.call("POST", f"/sira/recommendations/{urgent}/apply", who=FINANCE)
+    taken = await api.get("/alerts?tenantType=agent&tenantId=agent-123&status=acknowledged")
+    assert [each["id"] for each in taken["alerts"]] == [urgent]

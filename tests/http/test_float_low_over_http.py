@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from measuring import drain
 from molam.alerts.episodes import commands as episodes
 from molam.alerts.remediation import commands, following
 from molam.alerts.runtime import Watch
+from molam.approvals import commands as engine
 from molam.platform.auth import AAL2
 from molam.platform.db import Database
 from molam.simulator.issuer_keys import IssuerKeys
@@ -29,10 +31,12 @@ class Api:
     def __init__(self, client: Any, keys: IssuerKeys) -> None:
         self._client, self._keys = client, keys
 
-    async def call(self, method: str, path: str, body: Any = None, *, who: str) -> Any:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, who: str, key: str | None = None
+    ) -> Any:
         roles = list(builders.OPERATIONS.get(who, ("service",)))
         said = {"sub": who, "roles": roles, "merchant_id": None, "name": who, "acr": AAL2}
-        headers = bearer(self._keys, **said)
+        headers = bearer(self._keys, **said) | ({} if key is None else {"Idempotency-Key": key})
         return await self._client.request(method, path, json=body, headers=headers)
 
     async def post(self, path: str, body: Any = None, *, who: str) -> Any:
@@ -195,3 +199,92 @@ async def test_a_level_is_changed_once_others_agree(
     assert changes["alerts_of_30_days"] == (1, 0)
     assert executed.json()["result"]["threshold"] == "400000", executed.text
     assert rules["rules"][0]["fire_at"] == 400_000
+
+
+def squatted(alert: dict[str, Any]) -> dict[str, Any]:
+    """What takes the key of an alert's own action, and does something else."""
+    return {
+        "origin": "ops_ui",
+        "action_type": "ADJUST_FLOAT",
+        "idempotency_key": f"alert-{alert['id']}-remediation",
+        "params": {"agent_id": "agent-123", "adjustment": "top_up", "amount": 1},
+    }
+
+
+async def enabled(db: Database) -> None:
+    async with db.transaction("tests.enable") as tx:
+        await tx.connection.execute(
+            "update alerts.remediation_policies set enabled = true, share_of_targets = 1"
+            " where alert_type = 'float_low'"
+        )
+
+
+async def test_nobody_takes_the_key_of_an_alerts_action_before_it(
+    api: Api, watch: Watch, db: Database, worker_db: Database
+) -> None:
+    await enabled(db)
+    alert = await measured(api, worker_db, watch)
+    asked = squatted(alert)
+
+    answers = [
+        await api.post("/api/ops/actions", {**asked, "idempotency_key": key}, who="ops-admin-2")
+        for key in (
+            asked["idempotency_key"],
+            f"alert-{alert['id']}-manual-remediation",
+            f"alert-{alert['id']}-sira-rec",
+            f"sira-rec-{alert['id']}-apply",
+        )
+    ]
+    header = await api.call(
+        "POST",
+        "/api/ops/actions",
+        {**asked, "idempotency_key": None},
+        who="ops-admin-2",
+        key=asked["idempotency_key"],
+    )
+    action = await commands.remediate(worker_db, watch, UUID(alert["id"]))
+
+    assert {each.json()["code"] for each in [*answers, header]} == {"idempotency-key-reserved"}
+    assert action is not None
+    assert action.idempotency_key == asked["idempotency_key"]
+
+
+async def test_without_the_reserve_the_alert_would_have_no_action(
+    api: Api, watch: Watch, db: Database, worker_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "RESERVED_KEYS", re.compile("nothing"))
+    await enabled(db)
+    alert = await measured(api, worker_db, watch)
+    taken = await api.post("/api/ops/actions", squatted(alert), who="ops-admin-2")
+
+    assert taken.status_code == 201, taken.text
+    assert await commands.remediate(worker_db, watch, UUID(alert["id"])) is None
+
+
+async def test_a_service_asks_under_the_key_of_an_alert(api: Api) -> None:
+    asked = {
+        "origin": "alert",
+        "action_type": "ADJUST_FLOAT",
+        "params": {"agent_id": "agent-123", "adjustment": "top_up", "amount": 1_000_000},
+    }
+    keys = ("alert-1-remediation", "alert-0199d1b0-0000-7000-8000-000000000001-sira-rec")
+    first, second = [
+        await api.post("/api/ops/actions", {**asked, "idempotency_key": key}, who="sira-system")
+        for key in keys
+    ]
+
+    assert first.status_code == 201, first.text
+    assert second.json()["code"] == "action-twin-open"
+
+
+async def test_a_policy_outside_of_its_bounds_is_refused_in_words(api: Api) -> None:
+    asked = {"auto_action": {"action_type": "FREEZE_MERCHANT", "params": {"duration": "25h"}}}
+
+    refused = await api.call(
+        "PUT", "/api/remediation-policies/refund_spike", asked, who="ops-admin-1"
+    )
+
+    said = refused.json()
+    assert refused.status_code == 422
+    assert (said["code"], said["bound"]) == ("remediation-policy-out-of-bounds", "duration_max")
+    assert said["detail"] == "FREEZE_MERCHANT: duration is at most 24h, and not 25h."

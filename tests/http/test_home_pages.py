@@ -12,7 +12,7 @@ from ops_console import ABSENT, ASKS, FIRST, SECOND, Console
 
 from alerting import a_transition, happen
 from home_page import ALERTS, APPROVALS, CHART, GAUGE, furnish, the_recommendation
-from molam.ops.dashboard import pages, pages_arrange
+from molam.ops.dashboard import pages, pages_arrange, recommendations
 from molam.ops.dashboard.model import MetricUnknown
 from molam.platform.db import Database
 
@@ -108,6 +108,24 @@ async def test_a_point_of_a_chart_leads_to_the_rows_behind_it(
     assert "tx_home_2" in await console.page(bucket)
     assert "tx_home_26" not in await console.page(bucket)
     assert "There is nothing behind this figure" in await console.page(empty)
+
+
+async def test_a_point_without_its_times_would_lead_to_others_rows(
+    console: Console, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the test above: without the safety it fails."""
+
+    def timeless(scope: Any, metric: str, *_: Any, currency: str | None) -> str:
+        found: str = scope.address("/dashboard/rows", metric=metric, currency=currency)
+        return found
+
+    monkeypatch.setattr("molam.ops.dashboard.pages_panels.rows_address", timeless)
+    await furnish(db)
+    page = await console.page("/?range=24h")
+
+    bucket = re.findall(r'<a href="(/dashboard/rows[^"]*metric=gmv[^"]*)"', page)[2]
+
+    assert "tx_home_26" in await console.page(bucket)
 
 
 async def test_a_figure_leads_to_what_it_is_made_of(console: Console, db: Database) -> None:
@@ -311,6 +329,30 @@ async def test_applying_asks_for_the_action_once(console: Console, db: Database)
     assert "/apply" not in page
 
 
+async def test_applying_that_forgot_what_it_asked_for_asks_again(
+    console: Console, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the test above: without the safety it fails."""
+    usual, asked = recommendations.request_of, list[Any]()
+
+    async def forget(*_: Any, **__: Any) -> None:
+        pass
+
+    def anew(row: Any, origin: str, suffix: str) -> Any:
+        asked.append(row)
+        return usual(row, origin, f"{suffix}-{len(asked)}")
+
+    monkeypatch.setattr(recommendations, "_set", forget)
+    monkeypatch.setattr(recommendations, "request_of", anew)
+    await furnish(db)
+    id_ = await the_recommendation(db)
+
+    first = await console.post(f"/recommendations/{id_}/apply", FIRST, **NOTHING)
+    again = await console.post(f"/recommendations/{id_}/apply", ASKS, **NOTHING)
+
+    assert again.headers.get("location") != first.headers["location"]
+
+
 async def test_a_rejection_says_why_and_ends_the_recommendation(
     console: Console, db: Database
 ) -> None:
@@ -337,3 +379,17 @@ async def test_who_may_not_apply_sees_no_button(console: Console, db: Database) 
     assert "/apply" not in page
     answer = await console.post(f"/recommendations/{id_}/apply", "mariama.cisse", **NOTHING)
     assert answer.status_code == 403
+
+
+async def test_a_button_that_nobody_guards_is_shown_to_whoever_looks(
+    console: Console, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the test above: without the safety it fails."""
+    monkeypatch.setattr("molam.ops.dashboard.pages_recommendations.may", lambda *_: True)
+    await furnish(db)
+
+    id_ = await the_recommendation(db)
+
+    assert "/apply" in await console.page(f"/recommendations/{id_}", "mariama.cisse")
+    lead = await console.get(f"/dashboard/sira/recommendations/{id_}")
+    assert lead.headers["location"] == f"/recommendations/{id_}"

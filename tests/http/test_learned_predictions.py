@@ -224,12 +224,13 @@ async def test_service_of_its_own_needs_no_other_key_than_the_one_that_signs(
             in_process(app, "http://localhost:3138") as mesh,
         ):
             answer = await mesh.post("/api/mesh/predictions/generate", json=ABOUT, headers=who)
-        (found,) = [each async for each in doctor._sira(here)]
+        found, inside = [each async for each in doctor._sira(here)]
         other = replace(here, sira_signing_key=Secret("another key that others have, and not we"))
-        (stranger,) = [each async for each in doctor._sira(other)]
-    (gone,) = [each async for each in doctor._sira(here)]
+        stranger, _ = [each async for each in doctor._sira(other)]
+    gone, _ = [each async for each in doctor._sira(here)]
 
     assert answer.json()["prediction"]["served_by"] == "tier1"
     assert found.level is Level.OK
+    assert (inside.level, "in each process" in inside.said) == (Level.OK, True)
     assert (stranger.level, "401" in stranger.said) == (Level.WARN, True)
     assert (gone.level, "did not answer" in gone.said) == (Level.WARN, True)

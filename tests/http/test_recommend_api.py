@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -14,13 +14,18 @@ import builders
 from molam.alerts.engine import Alerts
 from molam.alerts.runtime import Watch
 from molam.approvals.engine import Engine
-from molam.entrypoints.keys import sira_signing_key
+from molam.approvals.runtime import Runtime
+from molam.entrypoints import doctor
+from molam.entrypoints.desk import desk_of
+from molam.entrypoints.doctor import Level
+from molam.entrypoints.keys import sira_api_key, sira_signing_key
 from molam.entrypoints.registry import registry
 from molam.entrypoints.wiring_sira import sira_app
 from molam.kernel.clock import SystemClock
 from molam.platform.db import Database
 from molam.platform.settings import Secret, Settings
 from molam.simulator.issuer_keys import IssuerKeys
+from molam.sira.scoring import ScoreRequest
 
 API_KEY = "a-key-of-a-service"
 ALERT: dict[str, Any] = {
@@ -107,3 +112,24 @@ async def test_alerting_believes_a_sira_elsewhere_by_its_signature(
         said = await alerts.call_sira_recommendation(alert)
 
     assert (said["action"], said["confidence"]) == ("ADJUST_FLOAT", 0.95)
+
+
+async def test_doctor_asks_the_sira_that_scores_and_recommends(settings: Settings) -> None:
+    with served(sira_app(replace(settings, sira_api_key=Secret("")))) as url:
+        here = replace(settings, sira_url=f"{url}/", sira_api_key=Secret(""))
+        other = replace(here, sira_signing_key=Secret("another key that others have, and not we"))
+        # Whoever is let in and cannot be believed: the door is the same, the signature is not.
+        known = replace(other, sira_api_key=sira_api_key(here))
+        inside, found = [each async for each in doctor._sira(here)]
+        _, stranger = [each async for each in doctor._sira(other)]
+        _, liar = [each async for each in doctor._sira(known)]
+        scorer = desk_of(here, cast("Runtime", None)).scorer
+        scored = await scorer.weigh_remotely(ScoreRequest("OTHER"))
+    _, gone = [each async for each in doctor._sira(here)]
+
+    assert (inside.level, "in each process" in inside.said) == (Level.OK, True)
+    assert (found.level, found.said) == (Level.OK, f"{url}/ recommends (remedy-1)")
+    assert (stranger.level, "401" in stranger.said) == (Level.WARN, True)
+    assert (liar.level, "sign" in liar.said) == (Level.WARN, True)
+    assert (gone.level, "did not answer" in gone.said) == (Level.WARN, True)
+    assert scored.failure is None

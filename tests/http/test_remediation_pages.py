@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,3 +83,23 @@ async def test_policies_are_shown_and_tightened(console: Console) -> None:
     assert saved.headers["location"] == "/alerts/policies?said=policy-saved"
     assert looser.headers["location"].startswith("/ops/actions/")
     assert (wrong.status_code, unread.status_code) == (422, 422)
+
+
+@pytest.mark.usefixtures("alert")
+async def test_an_action_outside_of_its_bounds_is_refused_in_the_readers_language(
+    console: Console,
+) -> None:
+    policy = "/alerts/policies/refund_spike"
+    action = '{"action_type": "FREEZE_MERCHANT", "params": {"duration": "25h"}}'
+    page = await console.page("/alerts/policies")
+    french = await console.post(policy, claims={"lang": "fr"}, auto_action=action)
+    unread = await console.post(policy, auto_action="{")
+    wider = await console.post(
+        policy, auto_action=action, bounds='{"FREEZE_MERCHANT": {"duration_max": "25h"}}'
+    )
+
+    assert "Hand a bank nothing more" in page
+    assert (french.status_code, unread.status_code) == (422, 422)
+    assert "sort de ses propres limites" in html.unescape(french.text)
+    assert "duration_max" in french.text
+    assert wider.headers["location"].startswith("/ops/actions/")

@@ -13,6 +13,7 @@ from room_console import ADMIN, TREASURER, URL, Room, opened
 
 from mesh_room import ACTION_LOG, APPLIED_PROPOSAL, FAILING, REGION, furnish
 from molam.simulator.issuer_keys import IssuerKeys
+from rerouting import sql
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,30 @@ async def test_pages_in_french_show_no_codes(seen: Room) -> None:
         "/federation",
     ):
         assert CODE.findall(words(await seen.page(path, ADMIN, lang="fr"))) == [], path
+
+
+async def test_what_was_delivered_has_a_french_name_and_what_is_stopped_has_its_own(
+    room: Room,
+) -> None:
+    assert "CEDEAO par défaut" in words(await room.page("/policies", ADMIN, lang="fr"))
+    assert "CEDEAO default" in words(await room.page("/policies", ADMIN))
+    mine = "update mesh.mesh_policies set name = 'Nuit default' where id = 'policy_cedeao'"
+    await sql(room.db, mine)
+    assert "Nuit default" in words(await room.page("/policies", ADMIN, lang="fr"))
+    ((member, name),) = await sql(
+        room.db,
+        "select m.id, b.name from mesh.mesh_members as m join payments.bank_profiles as b"
+        " on b.id = m.bank_profile_id where m.status = 'active' order by m.id limit 1",
+    )
+    stopped = await room.post(
+        "/switches/stop", scope=f"member:{member}", reason="Essai", confirmation="STOP"
+    )
+    assert stopped.status_code == 303
+    # It was suspended since, and is no choice of the form any more.
+    await sql(room.db, "update mesh.mesh_members set status = 'suspended' where id = $1", member)
+    shown = words(await room.page("/switches", ADMIN, lang="fr"))
+    assert name in shown
+    assert member not in shown
 
 
 def test_a_code_on_a_page_would_be_noticed() -> None:

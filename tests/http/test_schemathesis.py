@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,7 @@ CHECKS = (
 )
 # A stream never ends; test_live_streams.py reads those.
 NEVER_ENDING = frozenset({"/api/merchant/stream"})
+OF_ALERTS = re.compile("/api/(alerts|remediation-policies|ops/metrics|dashboard)")
 # These work for seconds whatever they are asked; test_hostile_mesh.py asks them wrongly.
 SLOW = frozenset({"/api/mesh/liquidity/forecasts/generate", "/api/mesh/liquidity/plans"})
 
@@ -87,6 +89,7 @@ def test_made_up_requests_to_operations_meet_no_server_error(
     asked = _try_all(ops_app(settings), headers, settings_for(3))
 
     assert len(asked) >= 30
+    assert len([each for each in asked if OF_ALERTS.match(each)]) >= 35
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerting import an_alert_row
-from molam.alerts.episodes import flags
+from molam.alerts.episodes import circles, flags
 from molam.alerts.episodes.due import FLOOR, GROUP_WAIT, INTERVAL, REPEAT, due
 from molam.alerts.episodes.flags import fits, flags_of, inhibited
 from molam.alerts.episodes.model import AlertRow, InhibitionRow, SilenceRow
 
 NOW = datetime(2026, 11, 16, 12, 0, tzinfo=UTC)
 ID = UUID(int=1)
+SEVERITIES = ("critical", "warning")
 
 
 def rule(source: dict[str, str], target: dict[str, str], *equal: str) -> InhibitionRow:
@@ -110,6 +111,67 @@ def test_without_looking_along_the_chain_two_alerts_would_quiet_each_other(monke
     both = [rule({"severity": "critical"}, {"severity": "critical"})]
 
     assert not ends(alerts, inhibited(alerts, both))
+
+
+EQUAL = st.lists(st.sampled_from(["severity", "tenant_id"]), unique=True)
+ASKED = st.lists(st.builds(lambda a, b, equal: rule(a, b, *equal), SIDES, SIDES, EQUAL), max_size=6)
+
+
+def taken_in(asked: list[InhibitionRow]) -> list[InhibitionRow]:
+    """Take in one after the other those that close no circle."""
+    taken: list[InhibitionRow] = []
+    for each in asked:
+        if not circles.closes_circle(each, taken):
+            taken.append(each)
+    return taken
+
+
+def ends_unwatched(alerts: list[AlertRow], rules: list[InhibitionRow]) -> bool:
+    """Tell whether chains end by the rules alone, whichever of its inhibitors an alert takes."""
+    by = {
+        alert.id: {
+            each.id
+            for rule in rules
+            for each in alerts
+            if fits(rule.target, alert.labels)
+            and fits(rule.source, each.labels)
+            and all(alert.labels[name] == each.labels[name] for name in rule.equal)
+        }
+        for alert in alerts
+    }
+    while free := [id_ for id_, sources in by.items() if not sources]:
+        for id_ in free:
+            del by[id_]
+        for sources in by.values():
+            sources.difference_update(free)
+    return not by
+
+
+@given(ALERTS, ASKED)
+def test_whatever_is_taken_in_closes_no_circle(alerts, asked):
+    assert ends_unwatched(alerts, taken_in(asked))
+
+
+def test_without_following_the_chain_rules_would_close_a_circle(monkeypatch):
+    there = rule({"severity": "critical"}, {"severity": "warning"}, "tenant_id")
+    back = rule({"severity": "warning"}, {"severity": "critical"})
+    alerts = [an_alert_row(id=UUID(int=n), severity=each) for n, each in enumerate(SEVERITIES, 1)]
+    assert circles.closes_circle(back, [there])
+    assert ends_unwatched(alerts, taken_in([there, back]))
+    monkeypatch.setattr(circles, "closes_circle", lambda *_: False)
+
+    assert not ends_unwatched(alerts, taken_in([there, back]))
+
+
+def test_what_agrees_in_its_kind_closes_no_circle_with_another_kind():
+    quieter = rule({"severity": "critical"}, {"severity": "warning"}, "alert_type", "tenant_id")
+    bank = rule({"alert_type": "payout_fail_rate"}, {"alert_type": "recon_match_drop"}, "tenant_id")
+
+    assert not circles.closes_circle(bank, [quieter])
+    assert circles.closes_circle(rule(bank.target, bank.source, "tenant_id"), [quieter, bank])
+    assert not circles.closes_circle(
+        rule(bank.target, bank.source, "tenant_id"), [quieter, replace(bank, enabled=False)]
+    )
 
 
 def opened(alerts: list[AlertRow], seconds: float, **known: Any) -> list[UUID]:

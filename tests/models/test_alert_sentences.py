@@ -25,6 +25,7 @@ def test_a_float_is_said_with_its_currency_its_level_and_since_when():
     assert said("fr") == (
         "Le float de Kiosque Médina est de 500 000 F CFA, sous 1 000 000 F CFA depuis 12:00 UTC"
     )
+    assert said("fr", name="agent-77").startswith("Le float d'agent-77 est de ")
     assert said("en") == (
         "The float of Kiosque Médina is 500,000 F CFA, under 1,000,000 F CFA since 12:00 UTC"
     )

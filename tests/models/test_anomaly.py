@@ -27,11 +27,13 @@ from molam.sira.anomaly import (
     refractory,
     surge,
 )
+from molam.sira.finding import Part
 from molam.sira.season import fit
 from molam.sira.sentences import explain_stored
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # A Monday.
 WEEKS = 8
+PARTS = (Part("refunds", 9, 2.5),)
 NOON = 12 + 24 * 7 * 6
 """An hour late enough to have a history: Monday at noon, six weeks in."""
 
@@ -150,7 +152,7 @@ def test_past_incident_does_not_make_the_next_one_ordinary(hours):
 def test_steady_trade_raises_at_most_two_alerts_a_month(shops, profile):
     shop = shops[profile.merchant_id]
     offset = int(ZoneInfo(profile.timezone).utcoffset(START).total_seconds() // 3600)
-    month = range(len(shop) - 720, len(shop), 3)  # Every third hour is enough to tell, and quick.
+    month = range(len(shop) - 720, len(shop), 6)  # Every sixth hour is enough to tell, and quick.
     alerts = 0
     last = {}
 
@@ -253,6 +255,7 @@ def test_every_finding_can_be_said_in_one_sentence(kind, language):
         0.9 if "rate" in kind.value else 42,
         0.95 if "rate" in kind.value else 7.25,
         trials=120,
+        parts=PARTS,
     )
 
     said = explain(finding, language, currency="XOF")
@@ -264,10 +267,11 @@ def test_every_finding_can_be_said_in_one_sentence(kind, language):
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_stored_finding_is_said_again_in_the_readers_language(kind):
-    finding = Finding(kind, "critical", 12.5, 31.0, 8.5, hours=6, trials=240)
+    finding = Finding(kind, "critical", 12.5, 31.0, 8.5, hours=6, trials=240, parts=PARTS)
     facts = {
         "rule": "seasonal", "finding": kind.value, "currency": "XOF", "observed": 31.0,
         "expected": 8.5, "score": 12.5, "hours": 6, "trials": 240,
+        "parts": [{"of": "refunds", "observed": 9, "expected": 2.5}],
     }  # fmt: skip
 
     assert explain_stored(facts, "fr") == explain(finding, "fr", currency="XOF")

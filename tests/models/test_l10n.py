@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from molam.kernel.currency import CURRENCIES, currency
 from molam.kernel.money import MINOR_MAX, AmountMalformed
-from molam.platform.web.l10n import LANGUAGES, Formats, Language, parse_amount
+from molam.platform.web.l10n import LANGUAGES, Formats, Language, of_name, parse_amount
 
 FR, EN = Formats("fr"), Formats("en")
 
@@ -144,3 +144,18 @@ def test_an_amount_as_shown_is_read_back(language: Language, minor: int, code: s
     shown = Formats(language).money(minor, code).strip(f"{Formats(language).symbol(code)}\u00a0")
 
     assert parse_amount(shown, currency(code)).minor == minor
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Moussa Ndiaye", "de Moussa Ndiaye"),
+        ("agent-77", "d'agent-77"),
+        ("Élie", "d'Élie"),
+        ("Œuvres", "d'Œuvres"),
+        ("7 Étoiles", "de 7 Étoiles"),
+        ("", "de "),
+    ],
+)
+def test_of_is_elided_before_a_name_that_begins_with_a_vowel(name: str, written: str):
+    assert of_name(name) == written

@@ -211,6 +211,22 @@ async def test_who_was_told_hears_that_it_is_over(db, worker_db):
     assert (await moves(db))[-1] == "resolved"
 
 
+async def test_an_alert_ends_when_its_value_did_and_not_before_it_was_written(db, worker_db):
+    now = datetime.now(UTC)
+    cleared = now - 3 * MINUTE
+    await one(worker_db, [a_transition(at=now - 9 * MINUTE)])
+    await age(db, 8 * MINUTE)
+    (ended,) = await happen(worker_db, a_transition("resolved", at=cleared))
+    await one(worker_db, [a_transition(at=cleared, episode=2)])
+    (at_once,) = await happen(worker_db, a_transition("resolved", at=cleared, episode=2))
+    await one(worker_db, [a_transition(at=now, episode=3)])
+    (ahead,) = await happen(worker_db, a_transition("resolved", at=soon(), episode=3))
+
+    assert ended.resolved_at == cleared
+    assert at_once.resolved_at == at_once.created_at
+    assert ahead.resolved_at < soon(minutes=1)
+
+
 async def test_somebody_takes_an_alert_on_once(worker_db, ops_db):
     alert = await one(worker_db)
     first = await deciding.acknowledge(ops_db, alert.id, by="ops-admin-1")

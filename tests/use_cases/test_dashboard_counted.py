@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,25 +16,37 @@ from click.testing import CliRunner
 import builders
 import facts
 from molam.entrypoints import dashboard
-from molam.ops.dashboard import aggregate_store, aggregates
-from molam.platform.db import Database
+from molam.ops.dashboard import aggregate_store, aggregates, reported
+from molam.ops.dashboard.model import TenantRefused
+from molam.ops.dashboard.reported import Counted, Event
+from molam.platform.db import Database, Query
+from molam.platform.db.transaction import Nothing
 
 MERCHANTS = (("m-sn", "SN", "XOF"), ("m-ci", "CI", "XOF"), ("m-gh", "GH", "GHS"))
 BEGINS, ENDS = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 
+PLACES = {"m-sn": ("SN", "WAEMU"), "m-ci": ("CI", "WAEMU"), "m-gh": ("GH", "ECOWAS")}
+COUNTRIES = dict(PLACES.values())
+
 ORACLE = """
 select date_trunc('hour', occurred_at, 'UTC') as hour, {who} as who, currency,
-       coalesce(sum(amount) filter (where type = 'payment' and state = 'succeeded'), 0)::bigint as gmv,
-       count(*) filter (where type = 'payment' and state = 'succeeded') as sales,
-       coalesce(sum(amount) filter (where type = 'refund' and state = 'succeeded'), 0)::bigint as refunded,
-       count(distinct customer ->> 'phone') filter (where type = 'payment' and state = 'succeeded') as customers
-  from payments.wallet_transactions group by 1, 2, 3
+       coalesce(sum(amount) filter (where type = 'payment' and w.state = 'succeeded'), 0)::bigint as gmv,
+       count(*) filter (where type = 'payment' and w.state = 'succeeded') as sales,
+       coalesce(sum(amount) filter (where type = 'refund' and w.state = 'succeeded'), 0)::bigint as refunded,
+       count(distinct customer ->> 'phone') filter (where type = 'payment' and w.state = 'succeeded') as customers
+  from payments.wallet_transactions w join tenancy.merchants m on m.id = w.merchant_id group by 1, 2, 3
 """
 KEPT = """
 select bucket_ts as hour, {who} as who, currency, gmv, transaction_count as sales,
        refunds_amount as refunded, unique_customers as customers
   from ops.dash_aggregates_hourly where {where}
 """
+LEVELS = {
+    "merchant": ("m.id", "tenant_id", "tenant_type = 'merchant'"),
+    "platform": ("'all'", "'all'", "scope = 'platform'"),
+    "country": ("m.country", "country", "scope like 'country:%'"),
+    "region": ("ops.region_of(m.country)", "tenant_id", "tenant_type = 'region'"),
+}
 
 
 async def rows(db: Database, query: str) -> set[tuple[Any, ...]]:
@@ -40,13 +54,61 @@ async def rows(db: Database, query: str) -> set[tuple[Any, ...]]:
         return {tuple(row) for row in await tx.connection.fetch(query)}
 
 
-async def assert_exact(db: Database) -> None:
-    told = await rows(db, ORACLE.format(who="merchant_id"))
-    kept = KEPT.format(who="tenant_id", where="tenant_type = 'merchant'")
-    assert await rows(db, kept) == told
-    told = await rows(db, ORACLE.format(who="'all'"))
-    kept = KEPT.format(who="'all'", where="scope = 'platform'")
-    assert await rows(db, kept) == told
+def counts_for(event: Event, level: str) -> str | None:
+    """Name whom of a level what another module told counts for, if anybody."""
+    merchant = event.tenant_id if event.tenant_type == "merchant" else None
+    country = PLACES[merchant][0] if merchant else {"UNK": None}.get(event.country, event.country)
+    if level == "country":
+        return country
+    if level == "region":
+        named = event.tenant_id if event.tenant_type == "region" else event.region
+        return COUNTRIES.get(country or "", named)
+    return merchant if level == "merchant" else "all"
+
+
+async def assert_exact(db: Database, told: Sequence[Event] = ()) -> None:
+    """Compare with a full recount, and what other modules told added to that by hand."""
+    for level, (who, kept_who, where) in LEVELS.items():
+        counted = {row[:3]: row[3:] for row in await rows(db, ORACLE.format(who=who))}
+        for event in told:
+            whom = counts_for(event, level)
+            if whom is not None:
+                key = (event.occurred_at.replace(minute=0), whom, event.currency)
+                gmv, sales, refunded, customers = counted.get(key, (0, 0, 0, 0))
+                more = event.metrics
+                gmv, sales = gmv + more.gmv, sales + more.transaction_count
+                counted[key] = (gmv, sales, refunded + more.refunds_amount, customers)
+        kept = await rows(db, KEPT.format(who=kept_who, where=where))
+        assert kept == {key + value for key, value in counted.items()}, level
+
+
+def some_events(seed: int) -> list[Event]:
+    """What other modules told: of merchants, of a region, of the platform, here or anywhere."""
+    chance = random.Random(seed)
+    whom: list[dict[str, Any]] = [
+        *({"tenant_type": "merchant", "tenant_id": each} for each in PLACES),
+        {"tenant_type": "platform"},
+        {"tenant_type": "platform", "country": "CI", "region": "WAEMU"},
+        {"tenant_type": "region", "tenant_id": "WAEMU"},
+    ]
+    return [
+        Event(
+            occurred_at=datetime(2026, 11, 11, chance.randint(8, 12), 30, tzinfo=UTC),
+            currency=chance.choice(("XOF", "GHS")),
+            metrics=Counted(
+                gmv=chance.randint(1, 900),
+                transaction_count=chance.randint(1, 9),
+                refunds_amount=chance.randint(0, 90),
+            ),
+            **chance.choice(whom),
+        )
+        for _ in range(20)
+    ]
+
+
+async def tell(db: Database, events: Sequence[Event]) -> None:
+    async with db.transaction("tests.tell") as tx:
+        await reported.aggregate_events(tx, events)
 
 
 def some_facts(seed: int) -> list[str]:
@@ -88,16 +150,59 @@ async def merchants(db: Database) -> None:
 async def test_late_and_repeated_facts_leave_what_a_full_recount_says(
     db: Database, worker_db: Database, seed: int
 ) -> None:
-    told = some_facts(seed)
+    told, events = some_facts(seed), some_events(seed)
     chance = random.Random(seed)
-    while told:
+    await tell(worker_db, events[:10])
+    for at in range(10, 20):
         size = chance.randint(1, 20)
         batch, told = told[:size], told[size:]
         await facts.take_in(worker_db, batch)
+        await tell(worker_db, [events[at]])
         if chance.random() < 0.5:
             await aggregates.refresh(worker_db)
+    await facts.take_in(worker_db, told)
     await aggregates.refresh(worker_db)
-    await assert_exact(db)
+    await assert_exact(db, events)
+
+
+@pytest.mark.usefixtures("merchants")
+async def test_what_others_counted_survives_a_rebuild(db: Database, worker_db: Database) -> None:
+    await facts.take_in(worker_db, some_facts(7))
+    await tell(worker_db, some_events(7))
+    for _ in range(2):
+        await aggregates.rebuild(worker_db, begins=BEGINS, ends=ENDS)
+    await assert_exact(db, some_events(7))
+
+
+@pytest.mark.usefixtures("merchants")
+async def test_counted_only_where_it_is_shown_it_is_gone_with_the_next_fact(
+    db: Database, worker_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin: without what is kept apart, adding an hour up again loses it."""
+    nothing = Query("/* t */ delete from jobs.pgqueuer where :touched::text = ''", row=Nothing)
+    await tell(worker_db, some_events(7))
+    await aggregates.refresh(worker_db)
+    await assert_exact(db, some_events(7))
+    await facts.take_in(worker_db, some_facts(7))
+    monkeypatch.setattr("molam.ops.dashboard.reported_store.ADD_REPORTED", nothing)
+    await aggregates.refresh(worker_db)
+    with pytest.raises(AssertionError, match="merchant"):
+        await assert_exact(db, some_events(7))
+
+
+async def test_rates_that_others_told_weigh_as_much_as_their_sales(worker_db: Database) -> None:
+    now = datetime.now(UTC)
+    for rate, float_ in ((0.5, 100), (0.9, 300)):
+        metrics = Counted(
+            transaction_count=45, conversion_rate=rate, fraud_rate=0.2, float_available=float_
+        )
+        await tell(worker_db, [Event(occurred_at=now, tenant_type="platform", metrics=metrics)])
+    await aggregates.refresh(worker_db)
+    kept = "select transaction_count, conversion_rate, fraud_rate, float_available from ops.dash_aggregates_hourly"
+    told = (90, Decimal("0.9"), Decimal("0.2"), 300)
+    assert await rows(worker_db, kept + " where scope = 'platform'") == {told}
+    with pytest.raises(TenantRefused):
+        Event(occurred_at=now, tenant_type="merchant", metrics=metrics)
 
 
 @pytest.mark.usefixtures("merchants")

@@ -6,22 +6,26 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 import builders
 import facts
+import rerouting
 from molam.alerts.runtime import Watch
 from molam.approvals import commands as approvals
 from molam.approvals.engine import Engine
 from molam.approvals.model import Actor
 from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
-from molam.ops.dashboard import aggregates, recommendations
+from molam.ops.dashboard import aggregates, recommendation_store, recommendations
 from molam.ops.dashboard.recommendation_store import RecommendationRow
 from molam.ops.dashboard.recommendations import RecommendationAbsent, RecommendationEnded
-from molam.platform.db import Database
+from molam.platform.db import Database, Query
+from molam.platform.db.transaction import Nothing
 from molam.platform.settings import Secret
 
+SIRA = Actor(recommendations.SIRA, kind="service")
 FINANCE = Actor("finance-user-1", roles=frozenset({"finance_ops"}))
 
 
@@ -69,6 +73,11 @@ async def made(watch: Watch) -> RecommendationRow:
     return row
 
 
+async def run(db: Database, statement: str) -> object:
+    async with db.transaction("tests.run") as tx:
+        return await tx.connection.fetchval(statement)
+
+
 async def look(watch: Watch) -> None:
     async with watch.approvals.db.transaction("tests.keep") as tx:
         await recommendations.keep(tx, await recommendations.look(tx), now=watch.clock.now())
@@ -81,6 +90,55 @@ async def test_one_situation_has_one_recommendation(watch: Watch) -> None:
     assert (row.recommendation_type, row.tenant_id) == ("ADJUST_FLOAT", "agent-123")
     weights = [each["weight"] for each in row.explanation["features"]]
     assert round(sum(weights), 2) == float(row.confidence_score)
+
+
+@pytest.mark.parametrize("is_kept_apart", [True, False])
+async def test_a_run_that_saw_nothing_yet_makes_no_second_one(
+    watch: Watch, db: Database, monkeypatch: pytest.MonkeyPatch, is_kept_apart: bool
+) -> None:
+    """Without the index, which is the twin, a run that looked too early makes another."""
+    nothing = recommendation_store.LIST_OPEN.sql.replace(
+        "where state in", "where false and state in"
+    )
+    late = Query(nothing, row=RecommendationRow)
+    monkeypatch.setattr(recommendation_store, "LIST_OPEN", late)
+    if not is_kept_apart:
+        await run(db, "drop index ops.one_recommendation_a_subject")
+        insert = recommendation_store.INSERT.sql.partition("on conflict")[0]
+        monkeypatch.setattr(recommendation_store, "INSERT", Query(insert, row=Nothing))
+    await look(watch)
+    await look(watch)
+    assert len(await listed(watch)) == (1 if is_kept_apart else 2)
+
+
+@pytest.mark.parametrize("may", [True, False])
+async def test_the_worker_makes_asks_for_follows_and_ends_them(
+    watch: Watch, db: Database, worker_db: Database, may: bool
+) -> None:
+    """The worker may what operations may; the twin takes that away."""
+    if not may:
+        await run(db, "revoke insert, update on ops.sira_dash_recommendations from molam_ops")
+    runtime = Engine.of(worker_db, registry()).runtime
+    own = Watch(approvals=runtime, clock=watch.clock, signing_key=watch.signing_key)
+    if not may:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await recommendations.refresh(own)
+        return
+    await recommendations.refresh(own)
+    (asked,) = await listed(watch, "pending_approval")
+    assert asked.ops_action_id is not None
+    await approvals.cancel(watch.approvals.db, asked.ops_action_id, SIRA, reason="Plus besoin.")
+    await recommendations.refresh(own)
+    assert len(await listed(watch, "rejected")) == 1
+    await run(
+        db,
+        "insert into ops.sira_dash_recommendations (id, tenant_type, recommendation_type, title,"
+        " description, suggested_action, confidence_score, subject, expires_at)"
+        " select gen_random_uuid(), 'platform', 'set_hold', 't', 'd', suggested_action, 0.5, 'old',"
+        " now() - interval '1 second' from ops.sira_dash_recommendations",
+    )
+    await recommendations.refresh(own)
+    assert len(await listed(watch, "expired")) == 1
 
 
 async def test_what_is_applied_waits_for_the_people_who_decide(watch: Watch) -> None:
@@ -108,8 +166,11 @@ async def test_a_sure_one_is_asked_for_by_itself_and_decided_by_people(
     assert action["context"]["sira_recommendation_id"] == str(asked.id)
     # The wish to run by itself loosened nothing: two people of finance, as the policy says.
     assert action["auto_execute"] is False
+    enough = f"select ops.check_ops_action_approvals('{action['id']}')"
+    assert await run(db, enough) is False
     for voter in ("finance-user-1", "finance-user-2"):
         await engine.vote_on_action(action["id"], voter, ["finance_ops"], "approve", "Vu.")
+    assert await run(db, enough) is True
     done = await engine.execute_action(action["id"], "ops-admin-1")
     assert done["success"]
     assert await recommendations.follow(watch.approvals.db) == 1
@@ -247,3 +308,31 @@ async def test_a_rule_that_cries_for_nothing_is_to_be_moved(watch: Watch, db: Da
     assert row.suggested_action["params"]["threshold"] == "0.0550"
     plan = await recommendations.rehearse(watch, row.id)
     assert any(change["what"] == "alert_rule.fire_at" for change in plan["changes"])
+
+
+async def test_a_bank_that_the_mesh_would_leave_is_to_be_led_around(
+    watch: Watch, db: Database
+) -> None:
+    await rerouting.a_region(db)
+    await rerouting.payouts(db, 3, amount=10_000)
+    down = await rerouting.feel(db, rerouting.A, failures=0.8)
+    await rerouting.feel(db, rerouting.B)
+    proposal = (
+        "insert into mesh.mesh_routing_proposals (id, mesh_region_id, currency, proposal, from_bank_id,"
+        " to_bank_id, confidence, created_by, sira_signature, token_id, expires_at) values"
+        f" ('pr_1', 'region_cedeao', 'XOF', '{{}}', '{rerouting.A}', '{rerouting.B}', 0.9, 'sira', 's',"
+        " 't', now() + interval '1 hour')"
+    )
+    await run(db, proposal)
+    await look(watch)
+    (row,) = (row for row in await listed(watch) if row.recommendation_type == "route_payout")
+    assert (row.tenant_type, row.tenant_id, row.priority) == ("bank", rerouting.B, "high")
+    assert (row.facts["waiting"], row.facts["amount"]) == (3, 30_000)
+    assert row.facts["p_down"] == round(down, 2)
+    # Applied it is an override of the route, which people of its own policy decide.
+    plan = await recommendations.rehearse(watch, row.id)
+    assert plan["changes"]
+    # Asked for through the mesh itself, it is nothing to recommend any more.
+    await run(db, "update mesh.mesh_routing_proposals set ops_action_id = 'asked'")
+    await look(watch)
+    assert [row.recommendation_type for row in await listed(watch)] == ["ADJUST_FLOAT"]

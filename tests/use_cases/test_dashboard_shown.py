@@ -93,21 +93,27 @@ async def test_an_hour_of_which_nothing_is_known_has_no_rate(tx: Tx) -> None:
 
 @pytest.mark.usefixtures("shop")
 async def test_a_country_and_a_region_are_part_of_the_platform(tx: Tx) -> None:
-    assert await values(tx, "gmv", place=("SN", None)) == [4000, 3000]
-    assert await values(tx, "gmv", place=(None, "WAEMU")) == [4000, 3000]
+    assert await values(tx, "gmv", Tenant("country", "SN")) == [4000, 3000]
     assert await values(tx, "gmv", Tenant("region", "WAEMU")) == [4000, 3000]
-    assert await values(tx, "gmv", place=("CI", None)) == [0, 0]
-    with pytest.raises(TenantRefused):
-        await values(tx, "gmv", Tenant("merchant", "m-sn"), place=("SN", None))
+    assert await values(tx, "gmv", Tenant("country", "CI")) == [0, 0]
+    both = await queries.narrowed(tx, PLATFORM, country="SN", region="WAEMU")
+    assert both == Tenant("country", "SN")
+    for tenant, region in ((Tenant("merchant", "m-sn"), None), (PLATFORM, "CEMAC")):
+        with pytest.raises(TenantRefused):
+            await queries.narrowed(tx, tenant, country="SN", region=region)
 
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("by", ["country", "region", "merchant", "agent", "bank"])
 @pytest.mark.parametrize("metric", ["gmv", "unique_customers", "conversion_rate"])
 async def test_whoever_has_most_comes_first(tx: Tx, by: queries.By, metric: str) -> None:
-    rows = await queries.ranking(tx, by, metric, span=WEEK, currency="XOF")
     first = {"country": "SN", "region": "WAEMU", "merchant": "m-sn"}
-    assert [row.id for row in rows] == [first[name] for name in first if name == by]
+    asked = queries.Ranking(by, metric, WEEK)
+    for tenant in (PLATFORM, *(Tenant(type_, id_) for type_, id_ in first.items())):  # type: ignore[arg-type]
+        rows = await queries.ranking(tx, asked, tenant, currency="XOF")
+        assert [row.id for row in rows] == [first[name] for name in first if name == by]
+    for tenant in (Tenant("country", "GH"), Tenant("region", "ECOWAS"), Tenant("merchant", "m-gh")):
+        assert await queries.ranking(tx, asked, tenant, currency="XOF") == []
 
 
 @pytest.mark.usefixtures("shop")

@@ -11,6 +11,7 @@ import builders
 from molam.alerts.remediation import commands, policies
 from molam.alerts.remediation.policies import PolicyChange
 from molam.approvals.model import Actor
+from molam.entrypoints.drill_float import drained
 from molam.platform.db import Database
 from molam.simulator import float_drill
 from remedying import Desk, a_desk
@@ -59,6 +60,8 @@ async def test_a_float_that_is_low_already_is_looked_at_again(desk: Desk) -> Non
         "select count(*) from jobs.pgqueuer where entrypoint = $1", "alerts.remediate"
     )
     assert again == float_drill.LOW_MINOR
+    assert drained(again).endswith("is at 500,000\u00a0F\u202fCFA already, and is not moved")
+    assert "goes from 500,001\u00a0F\u202fCFA to 500,000\u00a0" in drained(again + 1)
     assert waiting[0][0] == 1
     assert await builders.balance_of(desk.db, FLOAT) == float_drill.LOW_MINOR
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -39,7 +40,7 @@ from molam.alerts.rules.model import (
 from molam.approvals.model import Actor
 from molam.kernel.clock import ManualClock
 from molam.kernel.refusals import Outage
-from molam.platform.db import Database, Tx
+from molam.platform.db import Database, Query, Tx
 from molam.platform.events import Event, cloud_event, publish
 from molam.platform.events.log import lane
 
@@ -245,6 +246,45 @@ async def test_two_workers_at_once_judge_everything_once(db, worker_db, clock):
         assert said(mine) == [("opened", 10), ("resolved", 80)]
     counted = await rows(db, "select sum(samples) as all from alerts.metric_points")
     assert counted[0]["all"] == 400
+
+
+WAITING = "select count(*) from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid))"
+
+
+async def at_once(db: Database) -> list[Transition]:
+    """Let one worker judge a bad value, and another the next minute's before the first commits."""
+
+    async def take(tx: Tx, value: int, second: int) -> list[Transition]:
+        samples = [a_sample(value, second)]
+        return await commands.take_in(tx, samples, now=at(second), settle=True)
+
+    async def other() -> list[Transition]:
+        async with db.transaction("tests.other") as tx:
+            return await take(tx, WORSE, 80)
+
+    async with db.transaction("tests.before") as tx:
+        await take(tx, GOOD, 0)
+    async with db.transaction("tests.one") as tx:
+        first = await take(tx, BAD, 10)
+        second = asyncio.create_task(other(), context=contextvars.Context())
+        async with asyncio.timeout(10):
+            while not await tx.connection.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+    return first + await second
+
+
+async def test_who_judges_a_series_waits_for_who_does_so_already(worker_db):
+    assert said(await at_once(worker_db)) == [("opened", 10), ("worsened", 80)]
+
+
+async def test_without_the_lock_of_the_series_the_same_trouble_opens_twice(worker_db, monkeypatch):
+    monkeypatch.setattr(
+        series_store,
+        "LOCK_SERIES",
+        Query(series_store.LOCK_SERIES.sql.replace("for update", ""), row=series_store.SeriesRow),
+    )
+
+    assert said(await at_once(worker_db)) == [("opened", 10), ("opened", 80)]
 
 
 async def test_a_reader_that_is_behind_finds_nobody_silent(db, worker_db, watch, followed):

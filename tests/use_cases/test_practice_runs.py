@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import paying_out as pay
 import rerouting
 from molam.mesh.control import practice, practising
 from molam.mesh.control.looking import Scope
@@ -106,6 +107,18 @@ async def test_a_share_of_new_payouts_goes_to_the_next_bank_and_nothing_else_cha
         )
     )[0]
     assert (kind, status, actor) == ("practice", "applied", "mesh-controller")
+
+
+async def test_lots_say_how_likely_each_bank_was_to_be_given_a_payout(
+    db: Database, worker_db: Database
+) -> None:
+    await _world(db)
+    await _begin(worker_db, rerouting.mesh_on(worker_db))
+    given = await _make(db)
+    likely = (
+        "select bank_profile_id, propensity, count(*)::int from payments.bank_choices group by 1, 2"
+    )
+    assert sorted(await sql(db, likely)) == [(A, 0.75, given[A]), (B, 0.25, given[B])]
 
 
 async def test_it_ends_by_time_although_nobody_lives_to_end_it(
@@ -362,3 +375,60 @@ async def test_an_installation_without_a_controller_begins_none(
     mesh = replace(rerouting.mesh_on(worker_db), is_controller=False)
     await practising.practise(worker_db, mesh)
     assert await one(db, "select count(*) from mesh.practice_runs") == 0
+
+
+async def test_a_policy_has_a_bank_practise_from_its_first_minute_to_its_verdict(
+    db: Database, worker_db: Database
+) -> None:
+    """Nobody does anything: the clock's job begins it, payouts are made and sent, it is judged."""
+    await _world(db)
+    await sql(
+        db,
+        "insert into payments.payout_destinations (merchant_id, currency, destination, changed_by)"
+        " values ($1, 'XOF', $2, 'tests')",
+        rerouting.MERCHANT,
+        {
+            "type": "bank_account",
+            "holder": "Awa Diop",
+            "country": "SN",
+            "account_number": "SN0001",
+            "bic": "AAAASNDA",
+        },
+    )
+    mesh = rerouting.mesh_on(worker_db)
+    await practising.practise(worker_db, mesh)
+    proposal = await one(db, "select proposal_id from mesh.practice_runs")
+    assert proposal is not None
+    given: dict[str | None, int] = {}
+    while given.get(B, 0) < 2:
+        await pay.an_entry(db, 10_000)
+        payout = (await pay.ask(db)).id
+        instruction = await pay.claim(worker_db, payout)
+        assert instruction is not None
+        bank = instruction.bank_profile_id
+        given[bank] = given.get(bank, 0) + 1
+        # Of those that it was given one is still to be sent when the time is over.
+        if bank == A or given[B] == 1:
+            await pay.settle(worker_db, payout, "settled", provider_ref=f"ref_{payout}")
+    left = "update payments.payouts set state = 'pending', attempts = 0 where id = $1"
+    await sql(db, left, payout)
+    await practising.practise(worker_db, mesh)
+    assert await _run(db, proposal, "payouts, outcome, end_reason") == (2, None, None)
+
+    await _pass_time(db)
+    await practising.practise(worker_db, mesh)
+    assert await _run(db, proposal, "end_reason, outcome, payouts, paid, given_back") == (
+        *("time", "works"),
+        *(2, 1, 1),
+    )
+    assert await one(db, "select bank_profile_id from payments.payouts where id = $1", payout) == A
+    assert sorted(
+        await sql(
+            db,
+            "select reconciliation_status, outcome from mesh.mesh_reconciliations"
+            " where routing_proposal_id = $1",
+            proposal,
+        )
+    ) == [("pending", None), ("resolved", "rolled_back")]
+    await practising.practise(worker_db, mesh)
+    assert await one(db, "select count(*) from mesh.practice_runs") == 1, "not twice in a week"

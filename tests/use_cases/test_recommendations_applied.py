@@ -84,4 +84,4 @@ async def test_one_that_is_over_is_refused(desk: Desk, state: str) -> None:
     with pytest.raises(Refusal) as refused:
         await ask(desk, id_)
 
-    assert refused.value.facts["cause"] == "recommendation-not-pending"
+    assert refused.value.facts["cause"] == "recommendation-ended"

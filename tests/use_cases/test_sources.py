@@ -15,8 +15,9 @@ from uuid import uuid4
 import pytest
 
 import builders
+from hours_of_trade import trade
 from measuring import Followed, a_watch, drain, settle
-from molam.alerts.episodes import sentences
+from molam.alerts.episodes import opening, sentences
 from molam.alerts.sources import commands, measuring, unusual
 from molam.alerts.sources import jobs as source_jobs
 from molam.alerts.sources.model import Measured
@@ -428,6 +429,72 @@ class TestSeasons:
         silence = said["payments.unusual", "platform"]
         assert silence["value"] > 10
         assert "Only 0 payments in the last hour" in str(explain_stored(silence["context"], "en"))
+
+    async def a_turn(self, db: Database) -> datetime:
+        """Let the last half day bring more payments, smaller and dearer ones, of few each hour."""
+        now = await self.a_shop(db, last_paid=97)
+        await rows(db, "delete from merchant.kpi_hours")
+        made = trade(14, a_turn=1.5)
+        await rows(
+            db,
+            "insert into merchant.kpi_hours (merchant_id, currency, day, hour, created_count,"
+            " payment_count, sales, refund_count, fees) select $1, 'XOF', at::date,"
+            " extract(hour from at), created, paid, sales, refunds, fees"
+            " from (select date_trunc('hour', now() at time zone 'Africa/Dakar')"
+            "   - make_interval(hours => n) as at, created, paid, sales, refunds, fees"
+            "   from unnest($2::int[], $3::int[], $4::int[], $5::bigint[], $6::int[], $7::bigint[])"
+            "   as t (n, created, paid, sales, refunds, fees)) as t",
+            MERCHANT,
+            list(range(len(made), 0, -1)),
+            [hour.created for hour in made],
+            [hour.payments for hour in made],
+            [hour.sales for hour in made],
+            [hour.refunds for hour in made],
+            [hour.fees for hour in made],
+        )
+        return now
+
+    async def test_figures_unusual_together_are_one_alert_that_names_them(self, db, worker_db):
+        now = await self.a_turn(db)
+        assert await seasonal.watch_seasons(worker_db, now=now) == 1
+        # The next looks find the same incident still going on.
+        assert await seasonal.watch_seasons(worker_db, now=now) == 0
+
+        (said,) = [each for each in await told(db) if each["metric"] == "merchant.joint.unusual"]
+        assert said["value"] > 5
+        ((title, facts),) = await rows(
+            db, "select description, facts from merchant.merchant_alerts"
+        )
+        assert title == explain_stored(said["context"], "en") == explain_stored(facts, "en")
+        assert "Taken together" in title
+        assert facts["from_day"] <= facts["to_day"]
+        clock, followed = ManualClock(now + timedelta(seconds=6)), Followed()
+        watch = a_watch(clock)
+        await drain(worker_db, watch, followed)
+        await settle(worker_db, watch, followed)
+        assert [(each.alert_type, each.moved) for each in followed.transitions] == [
+            ("fraud_score_high", "opened")
+        ]
+        facts = opening.facts_of(followed.transitions[0], "Boutique")
+        assert "surtout" in sentences.sentence("fraud_score_high", facts, "fr", now=now)
+
+    @pytest.mark.parametrize(("ago_h", "is_known"), [(10, True), (100, False)])
+    async def test_they_are_no_alert_while_a_known_incident_explains_them(
+        self, db, worker_db, ago_h, is_known
+    ):
+        now = await self.a_turn(db)
+        await rows(
+            db,
+            "insert into merchant.merchant_alerts (id, merchant_id, alert_type, severity, title,"
+            " description, episode, facts, created_at) values ($1, $2, 'sira_anomaly', 'warning', 'x',"
+            " 'x', 'x', $3, now() - make_interval(hours => $4))",
+            *(uuid4(), MERCHANT),
+            {"rule": "seasonal", "finding": "payments_low", "currency": "XOF"},
+            ago_h,
+        )
+        assert await seasonal.watch_seasons(worker_db, now=now) == (0 if is_known else 1)
+        values = await values_of(db, "merchant.joint.unusual")
+        assert (max(values) <= unusual.CHANCE_MAX) == is_known
 
     async def test_an_ordinary_hour_is_not_told(self, db, worker_db):
         now = await self.a_shop(db, last_paid=97)

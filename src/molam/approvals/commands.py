@@ -13,8 +13,10 @@ from molam.approvals.drafts import Asked, Draft, Ruling, draft_of, read_id
 from molam.approvals.intents import Intent, intent_of, plan_json, rehearse
 from molam.approvals.locked import LockedAction, lock, standing_of
 from molam.approvals.model import (
+    RESERVED_KEYS,
     Actor,
     IdempotencyMismatch,
+    KeyReserved,
     NewAction,
     OriginRefused,
     SameHands,
@@ -203,13 +205,18 @@ async def _end_if_overdue(tx: Tx, twin: ActionRow) -> None:
 
 def _check_origin(request: NewAction, actor: Actor) -> None:
     """
-    Keep people from claiming that a machine asked.
+    Keep people from claiming that a machine asked, and from taking a machine's key before it.
 
     Raises:
         OriginRefused: only services may speak for that origin.
+        KeyReserved: only services may use that key.
     """
-    if actor.auth is not None and actor.kind == "user" and request.origin in _SERVICES_SPEAK_FOR:
+    if actor.auth is None or actor.kind != "user":
+        return
+    if request.origin in _SERVICES_SPEAK_FOR:
         raise OriginRefused("People ask with the origin ops_ui or module.", origin=request.origin)
+    if request.idempotency_key is not None and RESERVED_KEYS.fullmatch(request.idempotency_key):
+        raise KeyReserved("An alert, or a recommendation, has its action under this key.")
 
 
 async def _supersede(tx: Tx, older: LockedAction, actor: Actor, draft: Draft) -> None:

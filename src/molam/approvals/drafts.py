@@ -91,7 +91,8 @@ async def draft_of(
     if intent.type.idempotency == "none":
         # Nobody could find out what became of it, so a person has to be there.
         rules = replace(rules, auto_execute=False)
-    named = [each for each in (request.on_behalf_of, plan.beneficiary) if each is not None]
+    gaining = (request.on_behalf_of, plan.beneficiary, *plan.beneficiaries)
+    named = [each for each in gaining if each is not None]
     excluded = {actor.id, *named}
     if named:
         found = await tx.all(store.LIST_PRINCIPALS, names=named)

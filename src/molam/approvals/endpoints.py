@@ -21,6 +21,7 @@ from molam.approvals.model import (
     ExecutionFrozen,
     FieldsRefused,
     IdempotencyMismatch,
+    KeyReserved,
     NotEligible,
     NotYet,
     NoVote,
@@ -68,7 +69,7 @@ routes = Routes()
 # What these commands may answer, wherever they are asked over HTTP.
 ASKING: tuple[type[Refusal], ...] = (
     UnknownActionType, ParamsRefused, TargetMismatch, PlanRefused, IdempotencyMismatch, TwinOpen,
-    Unsatisfiable, OriginRefused, PolicyMalformed, FieldsRefused,
+    Unsatisfiable, OriginRefused, KeyReserved, PolicyMalformed, FieldsRefused,
 )  # fmt: skip
 VOTING: tuple[type[Refusal], ...] = (
     ActionAbsent, NotEligible, NoVote, IdempotencyMismatch, StaleView, ReasonRequired,

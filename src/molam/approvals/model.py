@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,10 @@ from molam.kernel.refusals import Kind, Refusal
 REASON_LENGTH_MIN = 10
 TEXT_LENGTH_MAX = 4000
 SYSTEM_EXECUTOR = "system_auto_execute"
+_UUID = "-".join(f"[0-9a-f]{{{length}}}" for length in (8, 4, 4, 4, 12))
+RESERVED_KEYS = re.compile(rf"(alert|sira-rec)-{_UUID}(-.*)?|alert-group-.*", re.DOTALL)
+"""Alerts and recommendations have their actions under these: a person who took one first would
+keep the alert from its remedy."""
 LIFT_FREEZE = "LIFT_FREEZE"
 """The one action type that no freeze holds back, or none could ever be lifted."""
 
@@ -116,6 +121,12 @@ class OriginRefused(Refusal):
     code = "origin-refused"
     kind = Kind.FORBIDDEN
     title = "You may not speak for that origin"
+
+
+class KeyReserved(Refusal):
+    code = "idempotency-key-reserved"
+    kind = Kind.FORBIDDEN
+    title = "This idempotency key is not for people"
 
 
 class FieldsRefused(Refusal):

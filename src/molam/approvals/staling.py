@@ -14,6 +14,11 @@ from molam.platform.db import Tx
 _NOT_BEGUN = OPEN | {State.APPROVED, State.SCHEDULED, State.FAILED}
 
 
+def may_go_stale(row: ActionRow) -> bool:
+    """Tell whether an action is not carried out yet, nor being carried out."""
+    return State(row.state) in _NOT_BEGUN
+
+
 async def go_stale(tx: Tx, action_id: UUID, *, why: str) -> ActionRow | None:
     """
     End an action that is not carried out yet; None if it is too late for that. Safe to repeat.
@@ -22,7 +27,7 @@ async def go_stale(tx: Tx, action_id: UUID, *, why: str) -> ActionRow | None:
         ActionAbsent
     """
     [action] = await lock(tx, action_id)
-    if State(action.row.state) not in _NOT_BEGUN:
+    if not may_go_stale(action.row):
         return None
     standing = await standing_of(tx, action, SYSTEM.id)
     action.move("go_stale", reason=why)

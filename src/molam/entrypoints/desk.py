@@ -9,7 +9,7 @@ from molam.approvals.risk.commands import Desk
 from molam.approvals.risk.links import Links
 from molam.approvals.risk.scoring import Scorer
 from molam.approvals.runtime import Runtime
-from molam.entrypoints.keys import approval_token_key, sira_signing_key
+from molam.entrypoints.keys import approval_token_key, sira_api_key, sira_signing_key
 from molam.kernel.clock import SystemClock
 from molam.ledger.francs import Francs
 from molam.platform import files
@@ -26,7 +26,7 @@ def desk_of(settings: Settings, runtime: Runtime) -> Desk:
             francs=Francs(clock),
             signing_key=sira_signing_key(settings),
             url=settings.sira_url,
-            api_key=settings.sira_api_key,
+            api_key=sira_api_key(settings),
             model_version=settings.sira_model_version,
             may_fall_back=settings.sira_fallback_enabled,
             timeout_s=settings.sira_timeout_ms / 1000,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
@@ -27,9 +28,12 @@ from molam.platform.events import Kafka
 from molam.platform.events.overview import list_standings
 from molam.platform.files import check_store, open_store
 from molam.platform.settings import Secret, Settings, SettingsRefused
-from molam.sira import health_client
+from molam.sira import health_client, recommending_client
 from molam.sira.health_client import RemoteSira
 from molam.sira.health_messages import HealthRequest
+from molam.sira.recommending import Situation
+from molam.sira.recommending_messages import RecommendRequest
+from molam.sira.signing import AdviceRefused
 
 _POSTGRES_MIN = 150_000
 _BEHIND_WARN_S = 60.0
@@ -228,26 +232,60 @@ async def _keys(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _sira(settings: Settings) -> AsyncIterator[Finding]:
-    if not settings.sira_api_url:
-        yield Finding("sira", Level.OK, "none set: predictions are made in each process")
-        return
+    yield await _heard(settings.sira_api_url, "predictions", settings, _predicts)
+    yield await _heard(settings.sira_url, "scores and recommendations", settings, _recommends)
+
+
+async def _heard(
+    url: str, what: str, settings: Settings, ask: Callable[[Settings], Awaitable[str]]
+) -> Finding:
+    if not url:
+        return Finding("sira", Level.OK, f"none set: {what} are made in each process")
     advice = "is it running, with our SIRA_SIGNING_KEY and SIRA_API_KEY? molam serve sira"
     try:
-        asked = RemoteSira(
-            url=settings.sira_api_url,
-            signing_key=sira_signing_key(settings),
-            clock=SystemClock(),
-            api_key=sira_api_key(settings),
-            timeout_s=_TIMEOUT_S,
-        )
-        heard = await health_client.ask(asked, HealthRequest(bank_profile_id="molam-doctor"))
+        said = await ask(settings)
     except SettingsRefused as refused:
-        yield Finding("sira", Level.FAIL, _one_line(refused))
-    except Outage as error:
-        yield Finding("sira", Level.WARN, f"{settings.sira_api_url}: {_one_line(error)}", advice)
-    else:
-        served = f"{heard.forecast.served_by}, {heard.forecast.model_version}"
-        yield Finding("sira", Level.OK, f"{settings.sira_api_url} predicts ({served})")
+        return Finding("sira", Level.FAIL, _one_line(refused))
+    except (Outage, AdviceRefused) as error:
+        return Finding("sira", Level.WARN, f"{url}, {what}: {_one_line(error)}", advice)
+    return Finding("sira", Level.OK, f"{url} {said}")
+
+
+async def _predicts(settings: Settings) -> str:
+    asked = RemoteSira(
+        url=settings.sira_api_url,
+        signing_key=sira_signing_key(settings),
+        clock=SystemClock(),
+        api_key=sira_api_key(settings),
+        timeout_s=_TIMEOUT_S,
+    )
+    heard = await health_client.ask(asked, HealthRequest(bank_profile_id="molam-doctor"))
+    return f"predicts ({heard.forecast.served_by}, {heard.forecast.model_version})"
+
+
+async def _recommends(settings: Settings) -> str:
+    """Ask about an alert that no rule of SIRA's speaks of; scores come from there as well."""
+    nothing = Situation(
+        alert_id="molam-doctor",
+        alert_type="molam-doctor",
+        severity="info",
+        tenant_type="platform",
+        metric="molam-doctor",
+        value=Decimal(0),
+        fire_at=Decimal(0),
+        clear_at=Decimal(0),
+    )
+    asked = RecommendRequest(nothing)
+    said = await recommending_client.there(
+        settings.sira_url.rstrip("/"),
+        asked,
+        api_key=sira_api_key(settings),
+        timeout_s=_TIMEOUT_S,
+    )
+    made = recommending_client.believed(
+        asked, said, key=sira_signing_key(settings), clock=SystemClock()
+    )
+    return f"recommends ({made.explanation.model})"
 
 
 def _one_line(error: BaseException) -> str:

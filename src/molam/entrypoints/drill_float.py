@@ -61,16 +61,19 @@ async def _drill(settings: Settings, *, approve: bool, wait_s: float) -> int:
     try:
         began = SystemClock().now()
         before = await float_drill.drain(db, began)
-        money = Formats("en").money
-        _say(
-            began,
-            began,
-            f"the float of {AGENT.name} goes from {money(before, AGENT.currency)} to"
-            f" {money(LOW_MINOR, AGENT.currency)}",
-        )
+        _say(began, began, drained(before))
         return await _watch(settings, db, began, approve=approve, wait_s=wait_s, stop=stop)
     finally:
         await db.close()
+
+
+def drained(before: int) -> str:
+    """Say what became of the float, which may have been low already."""
+    money = Formats("en").money
+    low = money(LOW_MINOR, AGENT.currency)
+    if before == LOW_MINOR:
+        return f"the float of {AGENT.name} is at {low} already, and is not moved"
+    return f"the float of {AGENT.name} goes from {money(before, AGENT.currency)} to {low}"
 
 
 async def _watch(

@@ -110,7 +110,7 @@ def _lifespan(
         hear = {
             "ops_actions": lambda action_id: console.hear(hub, action_id),
             "inbox": lambda person_id: hub.tell("inbox", person_id),
-            "alerts": lambda _: hub.tell("alerts", "all"),
+            "alerts": lambda _: console.hear_alerts(hub),
             "dashboard": lambda _: hub.tell("dashboard", "all"),
             "directory": directory_changed,
         }

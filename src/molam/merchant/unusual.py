@@ -21,11 +21,18 @@ _METRICS = MappingProxyType(
         Kind.REFUNDS_HIGH: "refund_rate.unusual",
         Kind.DISPUTES_HIGH: "chargeback_rate.unusual",
         Kind.CHARGEBACK_RATE_HIGH: "chargeback_rate.unusual",
+        Kind.JOINT_UNUSUAL: "merchant.joint.unusual",
     }
 )
-"""Shops close for a day without anybody's fault: of a merchant, only rates are told."""
+"""Shops close for a day without anybody's fault: of a merchant, no counts are told."""
 
-_OF_ALL = MappingProxyType({**_METRICS, Kind.PAYMENTS_LOW: "payments.unusual"})
+_OF_ALL = MappingProxyType(
+    {
+        **_METRICS,
+        Kind.PAYMENTS_LOW: "payments.unusual",
+        Kind.JOINT_UNUSUAL: "platform.joint.unusual",
+    }
+)
 """That all of them close at once is no accident."""
 
 
@@ -50,19 +57,21 @@ class Everybody:
         """Add one merchant's hours, the last of which is the one that ended last."""
         for ago, hour in enumerate(reversed(history)):
             if ago == len(self._sums):
-                self._sums.append([0] * 5)
+                self._sums.append([0] * 4)
             sums = self._sums[ago]
             sums[0] += hour.created
             sums[1] += hour.payments
-            sums[2] += hour.sales
-            sums[3] += hour.refunds
-            sums[4] += hour.disputes
+            sums[2] += hour.refunds
+            sums[3] += hour.disputes
 
     def weigh(self) -> list[Finding]:
-        history = [anomaly.Hour(*sums) for sums in reversed(self._sums)]
+        # Sales and fees of several currencies have no sum, and are left out.
+        history = [
+            anomaly.Hour(created=created, payments=payments, refunds=refunds, disputes=disputes)
+            for created, payments, refunds, disputes in reversed(self._sums)
+        ]
         first = self._end - timedelta(hours=len(history))
         hour_of_week = (first.weekday() * 24 + first.hour) % HOURS_A_WEEK
-        # Tickets of several currencies have no sum, and are left out.
         tested = anomaly.weigh(history, first_hour_of_week=hour_of_week)
         return [finding for finding in tested if finding.kind in _OF_ALL]
 

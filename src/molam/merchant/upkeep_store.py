@@ -289,11 +289,18 @@ class HourRow:
     sales: int
     refund_count: int
     dispute_count: int
+    fees: int
 
 
 @dataclass(frozen=True, slots=True)
 class IdRow:
     id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    merchant_id: str
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +336,7 @@ LIST_LIVE = Query(
 LIST_HOURLY_COUNTS = Query(
     """
     /* merchant.list_hourly_counts */
-    select day, hour::int, created_count, payment_count, sales, refund_count, dispute_count
+    select day, hour::int, created_count, payment_count, sales, refund_count, dispute_count, fees
       from merchant.kpi_hours
      where merchant_id = :merchant_id and currency = :currency and day >= :since::date
      order by day, hour
@@ -351,6 +358,17 @@ MARK_RECENT_FINDING = Query(
     returning id
     """,
     row=IdRow,
+)
+
+LIST_INCIDENTS = Query(
+    """
+    /* merchant.list_incidents */
+    select distinct merchant_id, facts ->> 'currency' as currency
+      from merchant.merchant_alerts
+     where facts ->> 'rule' = 'seasonal' and facts ->> 'finding' <> :but
+       and coalesce((facts ->> 'last_at')::timestamptz, created_at) > now() - :refractory::interval
+    """,
+    row=IncidentRow,
 )
 
 FIND_BEHIND = Query(

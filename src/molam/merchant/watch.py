@@ -11,7 +11,7 @@ from molam.kernel.ids import uuid7
 from molam.merchant import store, unusual, upkeep_store
 from molam.platform.db import Database
 from molam.sira import anomaly, sentences
-from molam.sira.finding import Finding
+from molam.sira.finding import Finding, Kind
 
 HISTORY_DAYS = 56
 
@@ -26,11 +26,15 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """One test of one merchant's last hour."""
+    """One test of the last hour, of one merchant or (None) of all together."""
 
-    merchant: upkeep_store.LiveMerchantRow
+    merchant: upkeep_store.LiveMerchantRow | None
     finding: Finding
-    quiet: timedelta
+    quiet: timedelta = timedelta(0)
+
+    @property
+    def scope(self) -> tuple[str, str] | None:
+        return (self.merchant.merchant_id, self.merchant.currency) if self.merchant else None
 
 
 async def watch_seasons(db: Database, *, now: Instant) -> int:
@@ -55,25 +59,28 @@ async def watch_seasons(db: Database, *, now: Instant) -> int:
             _Weighed(merchant, finding, quiet)
             for finding in anomaly.weigh(history, first_hour_of_week=first_hour_of_week)
         )
-    of_all = platform.weigh()
-    kept = set(
-        anomaly.confident(
-            [*(each.finding.score for each in weighed), *(finding.score for finding in of_all)]
-        )
+    weighed.extend(_Weighed(None, finding) for finding in platform.weigh())
+    known = await db.read(
+        upkeep_store.LIST_INCIDENTS,
+        but=Kind.JOINT_UNUSUAL.value,
+        refractory=anomaly.refractory(24 * HISTORY_DAYS),
+    )
+    kept = anomaly.believed(
+        [(each.scope, each.finding) for each in weighed],
+        {(row.merchant_id, row.currency) for row in known},
     )
     raised = 0
-    for place, each in enumerate(weighed):
-        if place in kept and anomaly.is_news(each.finding):
+    for place in sorted(kept):
+        each = weighed[place]
+        if each.merchant is not None:
             raised += await _raise(db, each.merchant, each.finding, quiet=each.quiet, now=now)
     judged = [
-        *(
-            unusual.Judged(each.finding, each.merchant.merchant_id, place in kept)
-            for place, each in enumerate(weighed)
-        ),
-        *(
-            unusual.Judged(finding, None, place in kept)
-            for place, finding in enumerate(of_all, len(weighed))
-        ),
+        unusual.Judged(
+            each.finding,
+            each.merchant.merchant_id if each.merchant else None,
+            is_kept=place in kept,
+        )
+        for place, each in enumerate(weighed)
     ]
     await unusual.tell_of(db, judged, now=now)
     return raised
@@ -112,10 +119,20 @@ async def _history(
                 sales=row.sales,
                 refunds=row.refund_count,
                 disputes=row.dispute_count,
+                fees=row.fees,
             )
         )
         at += timedelta(hours=1)
     return history, hour_of_week
+
+
+def _days(
+    merchant: upkeep_store.LiveMerchantRow, finding: Finding, now: Instant
+) -> dict[str, object]:
+    """Return the local days whose rows are behind *finding*."""
+    end = _hour_start(now).astimezone(ZoneInfo(merchant.timezone))
+    first, last = end - timedelta(hours=finding.hours), end - timedelta(hours=1)
+    return {"from_day": first.date().isoformat(), "to_day": last.date().isoformat()}
 
 
 async def _raise(
@@ -154,14 +171,10 @@ async def _raise(
             episode=f"{finding.kind.value}:{merchant.currency}:{now:%Y-%m-%dT%H}",
             facts={
                 "rule": "seasonal",
-                "finding": finding.kind.value,
                 "currency": merchant.currency,
-                "observed": finding.observed,
-                "expected": finding.expected,
-                "score": finding.score,
-                "hours": finding.hours,
-                "trials": finding.trials,
                 "severity": finding.severity,
+                **_days(merchant, finding, now),
+                **sentences.facts_of(finding),
             },
             expires_at=None,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -32,8 +33,9 @@ from molam.alerts.episodes.queries import History
 from molam.ops import permissions
 from molam.ops.action_pages import id_of
 from molam.ops.alert_charts import Chart, chart_of
-from molam.ops.alert_pages import SPARK_AROUND_S, TOPIC, headline
-from molam.ops.shell import TEMPLATES, Said, framed, may, said, zone_of
+from molam.ops.alert_pages import SPARK_AROUND_S, headline
+from molam.ops.live import ALERTS
+from molam.ops.shell import TEMPLATES, framed, may, said, zone_of
 from molam.platform.auth.step_up import step_up_address
 from molam.platform.web import Caller, Routes, fragments, sse
 from molam.platform.web.l10n import Language
@@ -49,7 +51,14 @@ _BEAT = sse.event("", name="beat")
 _MINUTES = {"15m": 15, "1h": 60, "4h": 240, "1d": 1440, "7d": 10_079}
 
 
-class AlertQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Silenced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=REASON_LENGTH_MAX)] = ""
+    lasts: Literal["15m", "1h", "4h", "1d", "7d"] = "1h"
+
+
+class AlertQuery(Silenced, frozen=True, forbid_unknown_fields=True):
+    """Whoever comes back from proving who they are finds what they had written."""
+
     said: Annotated[str, Meta(max_length=32)] | None = None
     live: Literal["0"] | None = None
 
@@ -58,11 +67,6 @@ class Noted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: Annotated[str, Meta(max_length=NOTE_LENGTH_MAX)] = ""
     board: Literal["yes"] | None = None
     """Come back to the board, not to the alert."""
-
-
-class Silenced(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    reason: Annotated[str, Meta(max_length=REASON_LENGTH_MAX)] = ""
-    lasts: Literal["15m", "1h", "4h", "1d", "7d"] = "1h"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ class Page:
 )
 async def alert(request: Request, caller: Caller, query: AlertQuery) -> Response:
     """Show one alert."""
-    return await _show(request, caller, live=query.live is None, message=said(query.said))
+    return await _show(request, caller, query)
 
 
 @routes.post(
@@ -146,7 +150,7 @@ async def note(request: Request, caller: Caller, form: Noted) -> Response:
     """Write down what is known of it."""
     text = form.note.strip()
     if not text:
-        return _back(request, "reason-short")
+        return _back(request, "reason-missing")
     await deciding.annotate(request.app.state.db, id_of(request), by=caller.subject, note=text)
     return _back(request, "noted")
 
@@ -163,7 +167,7 @@ async def resolve(request: Request, caller: Caller, form: Noted) -> Response:
     """End the alert, saying why."""
     text = form.note.strip()
     if not text:
-        return _back(request, "reason-short")
+        return _back(request, "reason-missing")
     try:
         await deciding.resolve(
             request.app.state.db,
@@ -189,13 +193,14 @@ async def silence(request: Request, caller: Caller, form: Silenced) -> Response:
     """Keep the alert quiet for a while; a critical one asks once more who it is."""
     state = request.app.state
     row = await queries.get_alert(state.db, id_of(request))
-    if row.severity == "critical" and (proof := _step_up(request, caller)) is not None:
+    proof = _step_up(request, caller, form)
+    if row.severity == "critical" and proof is not None:
         return RedirectResponse(proof, status_code=HTTPStatus.SEE_OTHER)
     until = state.clock.now() + timedelta(minutes=_MINUTES[form.lasts])
     try:
         await deciding.silence(state.db, row.id, by=caller.subject, until=until, reason=form.reason)
     except SilenceMalformed:
-        return _back(request, "reason-short")
+        return _back(request, "reason-missing")
     except AlertOver as refusal:
         return _back(request, refusal.code)
     return _back(request, "alert-silenced")
@@ -218,7 +223,7 @@ async def live(request: Request, caller: Caller) -> Response:
         shown = _OPEN[state.hub, view] = LiveAlert(state, id_, language=language, zone=zone)
     shown.joined()
     return sse.stream(
-        request, state.hub, topic=TOPIC, view=view, render=shown.render, heartbeat=_BEAT
+        request, state.hub, topic=ALERTS, view=view, render=shown.render, heartbeat=_BEAT
     )
 
 
@@ -251,7 +256,7 @@ class LiveAlert:
 _OPEN: WeakValueDictionary[tuple[sse.Hub, object], LiveAlert] = WeakValueDictionary()
 
 
-async def _show(request: Request, caller: Caller, *, live: bool, message: Said | None) -> Response:
+async def _show(request: Request, caller: Caller, query: AlertQuery) -> Response:
     language, zone = language_of(request, caller), zone_of(request)
     page = await _read(request.app.state, id_of(request), language=language, zone=zone)
     return await framed(
@@ -259,8 +264,9 @@ async def _show(request: Request, caller: Caller, *, live: bool, message: Said |
         caller,
         "alert.html",
         place="alerts",
-        live=live,
-        said=message,
+        live=query.live is None,
+        said=said(query.said),
+        asked=query,
         page=page,
         can={
             "acknowledge": may(caller, alerts.ACKNOWLEDGE),
@@ -268,7 +274,7 @@ async def _show(request: Request, caller: Caller, *, live: bool, message: Said |
             "silence": may(caller, alerts.SILENCE),
             "remediate": may(caller, alerts.REMEDIATE),
         },
-        step_up=_step_up(request, caller),
+        step_up=_step_up(request, caller, query),
     )
 
 
@@ -345,5 +351,6 @@ def _back(request: Request, code: str, *, board: bool = False) -> Response:
     return RedirectResponse(f"{address}?said={code}", status_code=HTTPStatus.SEE_OTHER)
 
 
-def _step_up(request: Request, caller: Caller) -> str | None:
-    return step_up_address(request, caller, f"/alerts/{id_of(request)}?said=confirm-again")
+def _step_up(request: Request, caller: Caller, written: Silenced) -> str | None:
+    asked = {"said": "confirm-again", "lasts": written.lasts, "reason": written.reason}
+    return step_up_address(request, caller, f"/alerts/{id_of(request)}?{urlencode(asked)}")

@@ -20,6 +20,7 @@ from molam.alerts.rules.model import AlertType, Severity, TenantType
 from molam.kernel.clock import Instant
 from molam.ops import permissions
 from molam.ops.alert_charts import Chart, chart_of
+from molam.ops.live import ALERTS
 from molam.ops.shell import framed, may, said, turn_count, zone_of
 from molam.platform.db import Database
 from molam.platform.web import Caller, Routes, sse
@@ -30,8 +31,6 @@ routes = Routes()
 
 PAGE_ROWS = 50
 SPARK_STEP_S, SPARK_AROUND_S = 300, 3600
-TOPIC = "all"
-"""What the hub's channel of alerts speaks of."""
 _PAGES_MAX = 200
 _BEAT = sse.event("", name="beat")
 
@@ -109,7 +108,7 @@ async def live(request: Request, caller: Caller) -> Response:
     return sse.stream(
         request,
         state.hub,
-        topic=TOPIC,
+        topic=ALERTS,
         view=("alerts", caller.subject, caller.roles),
         render=render,
         heartbeat=_BEAT,

@@ -15,14 +15,20 @@ from starlette.responses import RedirectResponse, Response
 from molam.alerts import permissions as alerts
 from molam.alerts.episodes import sentences
 from molam.alerts.rules import changing
-from molam.alerts.rules.changing import LOOSEN, RuleChange
+from molam.alerts.rules.changing import LOOSEN, RuleChange, Weighed
 from molam.alerts.rules.messages import number
-from molam.alerts.rules.model import Rule, RuleAbsent, RuleLoosened, RuleMalformed
+from molam.alerts.rules.model import (
+    Rule,
+    RuleAbsent,
+    RuleLoosened,
+    RuleMalformed,
+    is_in_range,
+)
 from molam.kernel.currency import currency
 from molam.kernel.money import AmountMalformed
 from molam.ops import permissions
 from molam.ops.propose_pages import actor_of
-from molam.ops.shell import Said, framed, may, said
+from molam.ops.shell import framed, may, said
 from molam.platform.web import Caller, Routes
 from molam.platform.web.l10n import Language, parse_amount
 from molam.platform.web.templating import language_of
@@ -31,6 +37,8 @@ routes = Routes()
 
 _HERE = "/alerts/rules"
 _MINUTE_S = 60
+_LEVELS = {"threshold": "fire_at", "critical_at": "critical_at", "clear_at": "clear_at"}
+"""What the action that loosens calls each level."""
 Typed = Annotated[str, Meta(max_length=40)]
 Minutes = Annotated[int, Meta(ge=0, le=1440)]
 
@@ -68,11 +76,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a change would do: levels before and after, and what would let more through."""
+    """
+    What a change would do: levels that move, and what would let more through.
 
-    before: Line | None
-    after: Line
+    *asking* fills in the form by which others are asked for it.
+    """
+
+    moved: list[tuple[str, str, str]]
     loosened: tuple[str, ...]
+    asking: dict[str, str]
 
 
 @routes.get(_HERE, needs=permissions.USE_CONSOLE, page=True, query=RulesQuery)
@@ -127,17 +139,19 @@ async def change(request: Request, caller: Caller, form: Changed) -> Response:
                     tx, asked, by=actor_of(caller), now=state.watch.clock.now()
                 )
     except (_Mistyped, RuleMalformed, RuleLoosened) as refusal:
-        return await _form(request, caller, rule, form, wrong=str(refusal))
+        return await _form(request, caller, rule, form, wrong=refusal)
     if form.sure is not None:
         return RedirectResponse(f"{_HERE}?said=rule-saved", status_code=HTTPStatus.SEE_OTHER)
-    language = language_of(request, caller)
-    before = None if weighed.before is None else _line(weighed.before, language)
-    effect = Effect(before, _line(weighed.after, language), weighed.loosened)
+    effect = _effect(weighed, language_of(request, caller))
     return await _form(request, caller, rule, form, effect=effect)
 
 
 class _Mistyped(ValueError):
-    pass
+    """Field *name* says nothing that could be a level."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
 async def _form(
@@ -147,7 +161,7 @@ async def _form(
     form: Changed,
     *,
     effect: Effect | None = None,
-    wrong: str | None = None,
+    wrong: _Mistyped | RuleMalformed | RuleLoosened | None = None,
 ) -> Response:
     response = await framed(
         request,
@@ -158,7 +172,8 @@ async def _form(
         line=_line(rule, language_of(request, caller)),
         form=form,
         effect=effect,
-        wrong=None if wrong is None else Said("rule-wrong", "orange", detail=wrong),
+        wrong=wrong,
+        mistyped=wrong.name if isinstance(wrong, _Mistyped) else None,
         loosening=f"/ops/propose/{LOOSEN}",
     )
     if wrong is not None:
@@ -181,8 +196,14 @@ def _asked(rule: Rule, form: Changed) -> RuleChange:
         _Mistyped: a level is no number.
     """
 
-    def level(text: str) -> int | float | UnsetType:
-        return _level(rule, text) if text.strip() else UNSET
+    def level(name: str) -> int | float | UnsetType:
+        text: str = getattr(form, name)
+        if not text.strip():
+            return UNSET
+        found = _level(rule, text)
+        if found is None:
+            raise _Mistyped(name)
+        return found
 
     def seconds(minutes: int | None) -> int | UnsetType:
         return UNSET if minutes is None else minutes * _MINUTE_S
@@ -193,28 +214,63 @@ def _asked(rule: Rule, form: Changed) -> RuleChange:
         tenant_type=rule.tenant_type,
         tenant_id=form.tenant_id or rule.tenant_id,
         currency=rule.currency,
-        fire_at=level(form.fire_at),
-        clear_at=level(form.clear_at),
-        critical_at=level(form.critical_at),
+        fire_at=level("fire_at"),
+        clear_at=level("clear_at"),
+        critical_at=level("critical_at"),
         for_s=seconds(form.for_minutes),
         keep_firing_s=seconds(form.keep_minutes),
     )
 
 
-def _level(rule: Rule, text: str) -> int | float:
-    """Read a level as people type it: amounts in francs, shares in percent."""
+def _level(rule: Rule, text: str) -> int | float | None:
+    """Read a level as people type it: amounts in francs, shares in percent; None: it is none."""
     if rule.unit == "amount" and rule.currency is not None:
         try:
             return parse_amount(text, currency(rule.currency)).minor
-        except AmountMalformed as error:
-            raise _Mistyped(str(error)) from None
+        except AmountMalformed:
+            return None
     try:
         typed = Decimal(text.replace(",", ".").replace("%", "").strip())
     except InvalidOperation:
-        raise _Mistyped(text) from None
-    if not typed.is_finite():
-        raise _Mistyped(text)
+        return None
+    if not is_in_range(typed):
+        return None
     return number(typed / 100 if rule.unit == "share" else typed)
+
+
+def _effect(weighed: Weighed, language: Language) -> Effect:
+    before, after = weighed.before or weighed.after, weighed.after
+    facts = {"unit": after.unit, "currency": after.currency}
+    moved = [
+        (
+            name,
+            sentences.value(getattr(before, name), facts, language),
+            sentences.value(getattr(after, name), facts, language),
+        )
+        for name in _LEVELS.values()
+        if getattr(before, name) != getattr(after, name)
+    ]
+    for name in ("for_s", "keep_firing_s"):
+        was, is_ = getattr(before, name), getattr(after, name)
+        if was != is_:
+            moved.append((name, f"{was // _MINUTE_S} min", f"{is_ // _MINUTE_S} min"))
+    asking: dict[str, object] = {
+        "alert_type": after.alert_type,
+        "metric": after.metric,
+        "tenant_type": after.tenant_type,
+        "tenant_id": after.tenant_id,
+        "currency": after.currency,
+        **{field: getattr(after, name) for field, name in _LEVELS.items()},
+    }
+    return Effect(
+        moved,
+        weighed.loosened,
+        {name: _plain(value) for name, value in asking.items() if value is not None},
+    )
+
+
+def _plain(value: object) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
 
 def _line(rule: Rule, language: Language) -> Line:

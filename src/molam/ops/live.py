@@ -26,6 +26,8 @@ routes = Routes()
 CHANNEL = "ops_actions"
 QUEUE = "queue"
 """The topic of lists: every change of any action concerns them."""
+ALERTS = "alerts"
+"""The topic of pages about alerts, which show how far what is done about them has come."""
 
 # A comment would do for the network, but the page cannot see comments, and it
 # must notice when a stream stays open and silent.
@@ -37,9 +39,16 @@ class LiveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def hear(hub: sse.Hub, action_id: str) -> None:
-    """Tell the open pages of one action, and all lists, that it has changed."""
+    """Tell the open pages of one action, all lists, and what alerts led to, that it has changed."""
     hub.tell(CHANNEL, action_id)
     hub.tell(CHANNEL, QUEUE)
+    hub.tell(CHANNEL, ALERTS)
+
+
+def hear_alerts(hub: sse.Hub) -> None:
+    """Tell every page that shows alerts that some have changed."""
+    hub.tell("alerts", "all")
+    hub.tell("alerts", ALERTS)
 
 
 @routes.get("/ops/live", needs=permissions.USE_CONSOLE, page=True, query=LiveQuery)

@@ -77,7 +77,11 @@ def actor_of(caller: Caller) -> Actor:
 @routes.get("/ops/propose", needs=permissions.PROPOSE, page=True)
 async def choose(request: Request, caller: Caller) -> Response:
     """List what can be asked for."""
-    known = [each for each in request.app.state.runtime.registry if each.name not in _NOT_BY_FORM]
+    known = [
+        each
+        for each in request.app.state.runtime.registry
+        if each.name not in _NOT_BY_FORM and not each.is_asked_by_code
+    ]
     types = sorted(known, key=lambda each: each.name)
     return await framed(request, caller, "propose_list.html", place="queue", types=types)
 

@@ -26,6 +26,7 @@ from molam.ops.emergencies import Unreviewed, unreviewed
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import TEMPLATES, framed, may
 from molam.ops.views import Line, line, needed_by
+from molam.platform.auth.step_up import NEXT_LENGTH_MAX
 from molam.platform.db import Database
 from molam.platform.web import PUBLIC, Caller, Routes
 from molam.platform.web.l10n import Language
@@ -47,7 +48,7 @@ class QueueQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SignInQuery(msgspec.Struct, forbid_unknown_fields=True):
-    next: Annotated[str, Meta(max_length=1024)] = "/"
+    next: Annotated[str, Meta(max_length=NEXT_LENGTH_MAX)] = "/"
     acr_values: Annotated[str, Meta(max_length=64)] | None = None
     max_age: Annotated[str, Meta(max_length=8)] | None = None
 

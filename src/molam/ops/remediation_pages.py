@@ -27,6 +27,7 @@ from molam.platform.web.templating import language_of
 routes = Routes()
 
 _SECONDS = Annotated[str, Meta(max_length=6, pattern=r"^[0-9]{0,6}\Z")]
+_JSON = Annotated[str, Meta(max_length=4000)]
 _PER_CENT = Annotated[str, Meta(max_length=6, pattern=r"^[0-9]{0,3}([.,][0-9]{1,2})?\Z")]
 
 
@@ -43,6 +44,8 @@ class PolicyForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     targets_per_hour: _SECONDS = ""
     verify_hold_s: _SECONDS = ""
     verify_within_s: _SECONDS = ""
+    auto_action: _JSON = ""
+    bounds: _JSON = ""
 
 
 class BreakerForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,8 +145,11 @@ def _asked(form: PolicyForm) -> PolicyChange:
         if written := getattr(form, name):
             asked[name] = int(written)
     try:
+        for name in ("auto_action", "bounds"):
+            if written := getattr(form, name).strip():
+                asked[name] = msgspec.json.decode(written)
         return msgspec.convert(asked, PolicyChange)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise PolicyRefused(f"{error}.") from None
 
 
@@ -172,4 +178,5 @@ async def _page(
         may_change=may(caller, alerts.CHANGE_POLICIES),
         said=said(message),
         refused=shown,
+        bound=None if refused is None else refused.facts.get("bound"),
     )

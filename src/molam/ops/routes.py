@@ -6,6 +6,7 @@ from molam.ops import (
     action_pages,
     alert_detail_pages,
     alert_pages,
+    alert_rows,
     alert_rule_pages,
     audit_pages,
     delegation_pages,
@@ -15,6 +16,7 @@ from molam.ops import (
     freeze_pages,
     history_pages,
     inbox_pages,
+    inhibition_pages,
     live,
     mesh_pages,
     policy_editor,
@@ -41,14 +43,16 @@ from molam.ops.dashboard import (
     recommendation_endpoints,
     widget_endpoints,
 )
-from molam.ops.live import hear
+from molam.ops.live import hear, hear_alerts
 
-__all__ = ["ALL", "hear"]
+__all__ = ["ALL", "hear", "hear_alerts"]
 
 ALL = (
     queue_pages.routes,
     alert_pages.routes,
+    alert_rows.routes,
     silence_pages.routes,
+    inhibition_pages.routes,
     alert_rule_pages.routes,
     alert_detail_pages.routes,
     remediation_pages.routes,

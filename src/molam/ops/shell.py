@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
+from molam.approvals.policy.names import policy_in
 from molam.notices import queries as notices
 from molam.ops import permissions, store
 from molam.platform.db import Database
@@ -80,6 +81,7 @@ _BAD = frozenset(
         "failed",
         "stale-view",
         "reason-short",
+        "reason-missing",
         "confirmation-wrong",
         "read-first",
         "confirm-again",
@@ -102,7 +104,7 @@ class Nav:
     reconciliation: bool
 
 
-TEMPLATES = Templates("molam.ops", filters=FILTERS)
+TEMPLATES = Templates("molam.ops", filters={**FILTERS, "policy_in": policy_in})
 
 
 def said(code: str | None) -> Said | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -38,12 +39,8 @@ _HERE = "/alerts/silences"
 _LASTS = {"1h": 1, "4h": 4, "1d": 24, "3d": 72, "7d": 168}
 
 
-class SilencesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    said: Annotated[str, Meta(max_length=32)] | None = None
-
-
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the form says; *sure* is pressed after its effect was shown."""
+class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the form says."""
 
     alert_type: AlertType | None = None
     tenant_type: TenantType | None = None
@@ -52,7 +49,6 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     kind: SilenceKind = "silence"
     lasts: Literal["1h", "4h", "1d", "3d", "7d"] = "1h"
     reason: Annotated[str, Meta(max_length=REASON_LENGTH_MAX)] = ""
-    sure: Literal["yes"] | None = None
 
     @property
     def matcher(self) -> Matcher:
@@ -64,6 +60,18 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         )
 
 
+class Asked(Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """*sure* is pressed after the effect was shown."""
+
+    sure: Literal["yes"] | None = None
+
+
+class SilencesQuery(Written, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whoever comes back from proving who they are finds the form as they left it."""
+
+    said: Annotated[str, Meta(max_length=32)] | None = None
+
+
 class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
@@ -71,7 +79,10 @@ class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @routes.get(_HERE, needs=permissions.USE_CONSOLE, page=True, query=SilencesQuery)
 async def show(request: Request, caller: Caller, query: SilencesQuery) -> Response:
     """Show who is quiet, and the form."""
-    return await _page(request, caller, message=said(query.said))
+    quiets = None
+    if query.matcher.named() and may(caller, alerts.SILENCE):
+        quiets = await silencing.would_quiet(request.app.state.db, query.matcher)
+    return await _page(request, caller, message=said(query.said), asked=query, quiets=quiets)
 
 
 @routes.post(_HERE, needs=alerts.SILENCE, page=True, form=True, body=Asked)
@@ -120,6 +131,12 @@ async def end(request: Request, caller: Caller, _form: Ended) -> Response:
     return _back("silence-ended")
 
 
+def _left(asked: Written) -> dict[str, str]:
+    """Write the form into an address."""
+    found = {name: getattr(asked, name) for name in Written.__struct_fields__}
+    return {name: value for name, value in found.items() if value}
+
+
 def _back(code: str) -> Response:
     return RedirectResponse(f"{_HERE}?said={code}", status_code=HTTPStatus.SEE_OTHER)
 
@@ -128,14 +145,14 @@ async def _page(
     request: Request,
     caller: Caller,
     *,
+    asked: Written,
     message: Said | None = None,
-    asked: Asked | None = None,
     quiets: list[AlertRow] | None = None,
     wrong: str | None = None,
 ) -> Response:
     db, language = request.app.state.db, language_of(request, caller)
     rows = await queries.silences(db, with_over=True)
-    covers = asked is not None and asked.matcher.covers_critical
+    here = f"{_HERE}?{urlencode(_left(asked) | {'said': 'confirm-again'})}"
     response = await framed(
         request,
         caller,
@@ -145,15 +162,16 @@ async def _page(
         past=[row for row in rows if not row.is_open],
         inhibitions=await queries.inhibitions(db),
         names=await queries.names(db, [row.created_by for row in rows]),
-        asked=asked or Asked(),
+        asked=asked,
         quiets=quiets,
         subjects=[
             sentences.subject(row.alert_type, row.facts, language) for row in (quiets or [])[:10]
         ],
-        sign_in=step_up_address(request, caller, f"{_HERE}?said=confirm-again") if covers else None,
+        sign_in=step_up_address(request, caller, here) if asked.matcher.covers_critical else None,
         wrong=wrong,
         types=[code for code, each in sentences.TYPES if each == "en"],
         can_silence=may(caller, alerts.SILENCE),
+        can_change=may(caller, alerts.CHANGE_POLICIES),
         said=message,
     )
     if wrong is not None:

@@ -96,6 +96,8 @@ class Plan:
     amount: Amount | None = None
     beneficiary: str | None = None
     country: str | None = None
+    beneficiaries: tuple[str, ...] = ()
+    """Those of an action for many targets, beside *beneficiary*; none of them decides it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class Settings:
     sira_url: str = ""
     """Whom risk-aware approvals ask for a score; empty: the scorer in this process."""
     sira_api_key: Secret = _UNSET
-    """X-API-Key of SIRA_URL and our own SIRA; empty: SIRA_API_URL's is made of SIRA_SIGNING_KEY."""
+    """X-API-Key of SIRA; empty: made of SIRA_SIGNING_KEY."""
     sira_signing_key: Secret = _UNSET
     """SIRA signs with it and others verify; empty: derived from MOLAM_SECRET_KEY."""
     sira_timeout_ms: int = 5000

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Hashable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from statistics import fmean, median
 
 from molam.sira.anomaly_drift import DRIFT_SCORE_MIN, drift_test
+from molam.sira.anomaly_hour import Hour
+from molam.sira.anomaly_joint import joint_test
 from molam.sira.finding import Finding, Kind, Severity
 from molam.sira.season import HOURS_A_DAY, HOURS_A_WEEK, Baseline, fit
 from molam.sira.sentences import explain
@@ -27,6 +29,7 @@ __all__ = [
     "Hour",
     "Kind",
     "amount_rule",
+    "believed",
     "confident",
     "count_rule",
     "detect",
@@ -67,17 +70,6 @@ AMOUNT_USUAL_MIN = 60
 
 REFRACTORY_HOURS = 24
 REFRACTORY_SHARE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Hour:
-    """One local hour of a merchant in one currency."""
-
-    created: int = 0
-    payments: int = 0
-    sales: int = 0
-    refunds: int = 0
-    disputes: int = 0
 
 
 def surge(*, observed: int, previous: int) -> Finding | None:
@@ -121,7 +113,7 @@ def count_test(
         observed = sum(counts[-hours:])
         # An outage must not lower what it is measured by.
         earlier = baseline.before(counts[-hours:-1])
-        mean = sum(earlier.expected(hours_ago=-ahead) for ahead in range(hours))
+        mean = earlier.together(hours)
         variance = baseline.variance(mean)
         for kind, score in (
             (high, count_upper(observed, mean, variance)),
@@ -255,6 +247,7 @@ def weigh(history: Sequence[Hour], *, first_hour_of_week: int) -> list[Finding]:
         ),
         _judge_tickets(past, history[-1]),
         _judge_days(history, first=(first_hour_of_week + skipped) % HOURS_A_WEEK, skipped=skipped),
+        joint_test((*past, history[-1]), first_hour_of_week=first),
     ]
     return [finding for finding in findings if finding is not None]
 
@@ -272,6 +265,26 @@ def confident(scores: Sequence[float], *, false_share: float = 0.01) -> list[int
         if scores[index] >= -math.log10(false_share * place / len(scores)):
             kept = place
     return sorted(order[:kept])
+
+
+def believed(
+    tested: Sequence[tuple[Hashable, Finding]], known: Container[Hashable] = frozenset()
+) -> set[int]:
+    """
+    Return which of a tick's tests are news, each given with whom it is about.
+
+    That several figures are unusual together is news only of those of whom no single one
+    says why, neither now nor (*known*) lately: it would be the same incident once more.
+    """
+    places = confident([finding.score for _, finding in tested])
+    news = {place for place in places if is_news(tested[place][1])}
+    joint = {place for place in news if tested[place][1].kind is Kind.JOINT_UNUSUAL}
+    explained = {tested[place][0] for place in news - joint}
+    return {
+        place
+        for place in news
+        if place not in joint or not (tested[place][0] in explained or tested[place][0] in known)
+    }
 
 
 def refractory(history_hours: int) -> timedelta:

@@ -24,6 +24,7 @@ class Kind(Enum):
     PAYMENTS_SINKING = "payments_sinking"
     PAYMENTS_RISING = "payments_rising"
     PAYOUT_FAILURES_HIGH = "payout_failures_high"
+    JOINT_UNUSUAL = "joint_unusual"
 
     @property
     def alert_type(self) -> str:
@@ -37,6 +38,18 @@ _ALERT_TYPES = {
     Kind.REFUNDS_HIGH: "unusual_refund_pattern",
     Kind.CHARGEBACK_RATE_HIGH: "high_chargeback_rate",
 }
+
+
+Dimension = Literal["payments", "ticket", "fees", "success", "refunds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One figure of several that are unusual together, in the units of a finding's."""
+
+    of: Dimension
+    observed: float
+    expected: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,8 @@ class Finding:
     expected: float
     hours: int = 24
     trials: int = 0
+    parts: tuple[Part, ...] = ()
+    """Of what is unusual together only: what makes it so, first what does most."""
 
     @property
     def confidence(self) -> float:

@@ -24,11 +24,11 @@ BANKS_MAX = 50
 # Of a float: the share of the agent's last days that the sum would have lasted if it had
 # been found from all days but that one, counted together with 25 days before them of which
 # 24 would have been (Laplace's rule with more than one day of doubt), times 0.99 for the
-# measurement itself. Of a bank: the chance that
-# fewer payouts fail at the other one, as the mesh computes it. Of a merchant: how far past
-# its level the value is, on the scale from firing to critical, and whether the tenant had
-# ever been there in the days before; this one is a score that nobody has calibrated, and
-# stays below 0.98. What no rule here speaks of is for people, with a half.
+# measurement itself. Of a bank where payouts fail: the chance that fewer fail at the other
+# one, as the mesh computes it. Of a merchant, and of a bank whose statements do not match:
+# how far past its level the value is, on the scale from firing to critical, and whether the
+# tenant had ever been there in the days before; this one is a score that nobody has
+# calibrated, and stays below 0.98. What no rule here speaks of is for people, with a half.
 
 _MEASURED = Decimal("0.99")
 _PRIOR_DAYS, _PRIOR_HELD = 25, 24
@@ -187,24 +187,38 @@ def _freeze(alert: Situation, evidence: Evidence) -> _Remedy | None:
     """Freeze a merchant for as long as people need to look: longer, if it is critical."""
     if alert.tenant_type != "merchant" or alert.tenant_id is None:
         return None
+    duration = "24h" if alert.severity == "critical" else "12h"
+    return _Remedy("FREEZE_MERCHANT", {"duration": duration}, _score(alert, evidence))
+
+
+def _hold_bank(alert: Situation, evidence: Evidence) -> _Remedy | None:
+    """Hand a bank whose statements do not match no more payouts, while people look."""
+    if alert.tenant_type != "bank" or alert.tenant_id is None:
+        return None
+    minutes = 120 if alert.severity == "critical" else 60
+    return _Remedy("EMERGENCY_CIRCUIT_BREAK", {"minutes": minutes}, _score(alert, evidence))
+
+
+def _score(alert: Situation, evidence: Evidence) -> tuple[Feature, ...]:
+    """Say how far past its level the value is, and whether it had ever been there before."""
+    is_below = alert.clear_at > alert.fire_at
     scale = (alert.critical_at or alert.fire_at * 2) - alert.fire_at
     past = (alert.value - alert.fire_at) / scale if scale else Decimal(1)
     past = min(max(past, Decimal(0)), Decimal(1))
-    is_new = bool(evidence.earlier) and alert.value > max(evidence.earlier)
     features = [
         Feature("fires", alert.fire_at, _SCORE_FIRING),
         Feature("on_the_way_to_critical", _places(past), _places(past * _SCORE_CRITICAL)),
     ]
-    if is_new:
-        features.append(Feature("never_so_high_before", max(evidence.earlier), _SCORE_NEVER))
+    worst = None
+    if evidence.earlier:
+        worst = min(evidence.earlier) if is_below else max(evidence.earlier)
+    if worst is not None and (alert.value < worst if is_below else alert.value > worst):
+        name = "never_so_low_before" if is_below else "never_so_high_before"
+        features.append(Feature(name, worst, _SCORE_NEVER))
     over = sum((each.weight for each in features), Decimal(0)) - _SCORE_MAX
     if over > 0:
         features.append(Feature("not_calibrated", Decimal(1), -over))
-    return _Remedy(
-        "FREEZE_MERCHANT",
-        {"duration": "24h" if alert.severity == "critical" else "12h"},
-        tuple(features),
-    )
+    return tuple(features)
 
 
 def _lead_elsewhere(alert: Situation, evidence: Evidence) -> _Remedy | None:
@@ -243,6 +257,7 @@ _REMEDIES = {
     "fraud_score_high": _freeze,
     "chargeback_spike": _freeze,
     "payout_fail_rate": _lead_elsewhere,
+    "recon_match_drop": _hold_bank,
     "dlq_growth": _put_back,
 }
 

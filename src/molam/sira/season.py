@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 
@@ -33,13 +33,25 @@ class Baseline:
     @property
     def level(self) -> float:
         """How the last day or so compares with the season."""
-        prior = _LEVEL_PRIOR_HOURS * fmean(self.seasonal)
+        prior = _prior(self.seasonal)
         return (self.recent + prior) / (self.recent_expected + prior) if prior else 1.0
 
-    def expected(self, *, hours_ago: int = 0) -> float:
-        """Return the mean of the hour to come, or of one before it at today's level."""
-        place = (self.hour_of_week - hours_ago) % HOURS_A_WEEK
-        return max(_MEAN_MIN, self.level * self.seasonal[place])
+    def together(self, hours: int) -> float:
+        """Return the mean of as many *hours* to come, all together, at today's level."""
+        return _together(self.seasonal, self.level, self.hour_of_week, hours)
+
+    def stretches(
+        self, counts: Sequence[int], starts: range, *, first_hour_of_week: int, hours: int
+    ) -> list[float]:
+        """Return what as many *hours* from each of *starts* on were expected to count by then."""
+        found, prior = [], _prior(self.seasonal)
+        for place, (recent, expected) in enumerate(
+            _walk(self.seasonal, counts, first_hour_of_week)
+        ):
+            if place in starts:
+                level = (recent + prior) / (expected + prior) if prior else 1.0
+                found.append(_together(self.seasonal, level, first_hour_of_week + place, hours))
+        return found
 
     def variance(self, mean: float) -> float:
         """Return how much a count of this mean varies around what we expect of it."""
@@ -70,7 +82,7 @@ class Baseline:
 def fit(counts: Sequence[int], *, first_hour_of_week: int) -> Baseline:
     """Learn from consecutive hourly *counts*, the first of them at *first_hour_of_week*."""
     seasonal = _season(counts, first_hour_of_week)
-    prior = _LEVEL_PRIOR_HOURS * fmean(seasonal)
+    prior = _prior(seasonal)
     weeks = max(2.0, len(counts) / HOURS_A_WEEK)
     recent = recent_expected = squares = spread = 0.0
     for place, count in enumerate(counts):
@@ -92,6 +104,30 @@ def fit(counts: Sequence[int], *, first_hour_of_week: int) -> Baseline:
         hour_of_week=(first_hour_of_week + len(counts)) % HOURS_A_WEEK,
         recent=recent,
         recent_expected=recent_expected,
+    )
+
+
+def _prior(seasonal: Sequence[float]) -> float:
+    """How many payments it takes to believe in a level that is not the usual one."""
+    return _LEVEL_PRIOR_HOURS * fmean(seasonal)
+
+
+def _walk(
+    seasonal: Sequence[float], counts: Sequence[int], first: int
+) -> Iterator[tuple[float, float]]:
+    """Yield of each hour what came lately before it, and what was expected then."""
+    recent = recent_expected = 0.0
+    for place, count in enumerate(counts, start=first):
+        yield recent, recent_expected
+        expected = seasonal[place % HOURS_A_WEEK]
+        recent = recent * _DECAY + _bounded(count, expected)
+        recent_expected = recent_expected * _DECAY + expected
+
+
+def _together(seasonal: Sequence[float], level: float, first: int, hours: int) -> float:
+    return sum(
+        max(_MEAN_MIN, level * seasonal[place % HOURS_A_WEEK])
+        for place in range(first, first + hours)
     )
 
 

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
+import msgspec
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from molam.kernel.currency import currency as currency_of
 from molam.kernel.money import Money
-from molam.sira.finding import Finding, Kind
+from molam.sira.finding import Dimension, Finding, Kind, Part
 
 Language = Literal["fr", "en"]
+Style = Literal["count", "share", "factor"]
+
+SCORE_MAX = 300.0
+"""Of what is kept and told: nothing is rarer than that."""
 
 _SENTENCES = MappingProxyType(
     {
@@ -98,8 +103,29 @@ _SENTENCES = MappingProxyType(
             "{observed} of the {trials} payouts sent to this bank {window} failed, against "
             "{expected} usually."
         ),
+        (Kind.JOINT_UNUSUAL, "fr"): (
+            "Pris ensemble, les chiffres sortent de l'ordinaire {window}, surtout {parts}."
+        ),
+        (Kind.JOINT_UNUSUAL, "en"): (
+            "Taken together, the figures are out of the ordinary {window}, above all {parts}."
+        ),
     }
 )
+_PARTS: Mapping[tuple[Dimension, Language], str] = MappingProxyType(
+    {
+        ("payments", "fr"): "{observed} paiements au lieu de {expected}",
+        ("payments", "en"): "{observed} payments instead of {expected}",
+        ("ticket", "fr"): "un panier moyen de {observed} fois l'ordinaire",
+        ("ticket", "en"): "an average ticket of {observed} times the usual",
+        ("fees", "fr"): "des frais de {observed} des ventes au lieu de {expected}",
+        ("fees", "en"): "fees of {observed} of sales instead of {expected}",
+        ("success", "fr"): "{observed} des paiements aboutis au lieu de {expected}",
+        ("success", "en"): "{observed} of payments succeeding instead of {expected}",
+        ("refunds", "fr"): "{observed} remboursements au lieu de {expected}",
+        ("refunds", "en"): "{observed} refunds instead of {expected}",
+    }
+)
+_AND = MappingProxyType({"fr": " et ", "en": " and "})
 _WINDOWS = MappingProxyType(
     {
         ("fr", False): "dans la dernière heure",
@@ -110,6 +136,7 @@ _WINDOWS = MappingProxyType(
 )
 _RATES = (Kind.SUCCESS_RATE_LOW, Kind.CHARGEBACK_RATE_HIGH, Kind.PAYOUT_FAILURES_HIGH)
 _ODDS_POWER_MAX = 9
+_PARTS_MAX = 2
 _FIGURE_MIN = 1e-9
 _FIGURE_MAX = 10**16
 """More than any sum of minor units."""
@@ -125,15 +152,10 @@ def explain(finding: Finding, language: Language, *, currency: str | None = None
         assert currency is not None
         observed = _money(finding.observed, currency, language)
         expected = _money(finding.expected, currency, language)
-    elif finding.kind in _RATES:
-        observed = format_percent(finding.observed, "#,##0.0 %", locale=language)
-        expected = format_percent(finding.expected, "#,##0.0 %", locale=language)
-        if language == "en":
-            observed, expected = observed.replace(" %", "%"), expected.replace(" %", "%")
     else:
-        pattern = "#,##0.0" if finding.kind in (Kind.TICKET_HIGH, Kind.TICKET_LOW) else "#,##0.#"
-        observed = format_decimal(finding.observed, pattern, locale=language)
-        expected = format_decimal(finding.expected, pattern, locale=language)
+        style = _style(finding.kind)
+        observed = _figure(finding.observed, style, language)
+        expected = _figure(finding.expected, style, language)
     ratio = finding.observed / finding.expected if finding.expected > _FIGURE_MIN else 0.0
     return _SENTENCES[finding.kind, language].format(
         observed=observed,
@@ -143,15 +165,29 @@ def explain(finding: Finding, language: Language, *, currency: str | None = None
         odds=_odds(finding.score, language),
         trials=format_decimal(finding.trials, locale=language),
         days=finding.hours // 24,
+        parts=_AND[language].join(_part(part, language) for part in finding.parts),
     )
+
+
+def facts_of(finding: Finding) -> dict[str, object]:
+    """Return what `explain_stored` says it again from."""
+    return {
+        "finding": finding.kind.value,
+        "observed": round(finding.observed, 4),
+        "expected": round(finding.expected, 4),
+        "score": round(min(finding.score, SCORE_MAX), 2),
+        "hours": finding.hours,
+        "trials": finding.trials,
+        "window_s": finding.hours * 3600,
+        **({"parts": [_stored(part) for part in finding.parts]} if finding.parts else {}),
+    }
 
 
 def explain_stored(facts: Mapping[str, object], language: Language) -> str | None:
     """
     Say a stored finding again, for a reader of another language.
 
-    *facts* are those an alert keeps: ``finding``, ``observed``, ``expected`` and,
-    where they matter, ``score``, ``hours``, ``trials``, ``currency``. None when they
+    *facts* are those of `facts_of` and, where it matters, ``currency``. None when they
     are not those of a finding.
     """
     currency = facts.get("currency")
@@ -164,12 +200,59 @@ def explain_stored(facts: Mapping[str, object], language: Language) -> str | Non
             expected=_number(facts["expected"]),
             hours=int(_number(facts.get("hours", 24))),
             trials=int(_number(facts.get("trials", 0))),
+            parts=_read_parts(facts.get("parts")),
         )
     except (KeyError, ValueError):
+        return None
+    if finding.kind is Kind.JOINT_UNUSUAL and not finding.parts:
         return None
     if finding.kind is Kind.SALES_SURGE and not isinstance(currency, str):
         return None
     return explain(finding, language, currency=currency if isinstance(currency, str) else None)
+
+
+def _style(of: Kind | Dimension) -> Style:
+    if of in _RATES or of in ("fees", "success"):
+        return "share"
+    return "factor" if of in (Kind.TICKET_HIGH, Kind.TICKET_LOW, "ticket") else "count"
+
+
+def _figure(value: float, style: Style, language: Language) -> str:
+    if style == "share":
+        said = str(format_percent(value, "#,##0.0 %", locale=language))
+        return said.replace(" %", "%") if language == "en" else said
+    pattern = "#,##0.0" if style == "factor" else "#,##0.#"
+    return str(format_decimal(value, pattern, locale=language))
+
+
+def _part(part: Part, language: Language) -> str:
+    style = _style(part.of)
+    return _PARTS[part.of, language].format(
+        observed=_figure(part.observed, style, language),
+        expected=_figure(part.expected, style, language),
+    )
+
+
+def _stored(part: Part) -> dict[str, object]:
+    return {
+        "of": part.of,
+        "observed": round(part.observed, 4),
+        "expected": round(part.expected, 4),
+    }
+
+
+def _read_parts(stored: object) -> tuple[Part, ...]:
+    """Read back what `_stored` wrote; anybody may have written something else."""
+    if stored is None:
+        return ()
+    try:
+        parts = msgspec.convert(stored, tuple[Part, ...])
+    except msgspec.ValidationError as error:
+        raise ValueError(stored) from error
+    for part in parts[:_PARTS_MAX]:
+        _number(part.observed)
+        _number(part.expected)
+    return parts[:_PARTS_MAX]
 
 
 def _number(value: object) -> float:

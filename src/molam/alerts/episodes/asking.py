@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from molam.alerts.episodes.model import REMEDIATE, AlertJob
+from molam.alerts.episodes.model import OVER, REMEDIATE, AlertJob, AlertRow
 from molam.kernel.clock import Instant
 from molam.platform.db import Tx
 from molam.platform.jobs import enqueue, enqueue_all
@@ -42,6 +42,12 @@ async def to_reflag(tx: Tx, *, at: Instant, now: Instant) -> None:
 
 async def to_remedy(tx: Tx, alert_ids: Sequence[UUID]) -> None:
     await enqueue_all(tx, [(REMEDIATE, AlertJob(str(each))) for each in alert_ids])
+
+
+async def to_let_go(tx: Tx, alert: AlertRow) -> None:
+    """Let what waits to be done about an alert hear at once that the alert is over."""
+    if alert.remedied_by_action_id is not None:
+        await enqueue(tx, OVER, AlertJob(str(alert.id)), once=f"{OVER}/{alert.id}")
 
 
 async def _once_a_second(

@@ -166,10 +166,17 @@ class _Board:
 
     async def _end(self, transition: Transition, alert: AlertRow) -> None:
         await self._tx.run(
-            store.SET_ENDED, id=alert.id, state="resolved", by=SYSTEM, note=None, action_id=None
+            store.SET_ENDED,
+            id=alert.id,
+            state="resolved",
+            at=transition.at,
+            by=SYSTEM,
+            note=None,
+            action_id=None,
         )
         metrics.RESOLVED.labels(alert.alert_type).inc()
         self.moves.add(alert.id, "resolved", SYSTEM, _measured(transition))
+        await asking.to_let_go(self._tx, alert)
         del self._alerts[alert.fingerprint]
 
     async def _flap(self, transition: Transition, alert: AlertRow | None) -> None:

@@ -22,7 +22,7 @@ from molam.alerts.episodes.model import (
 from molam.alerts.episodes.moves import Moves
 from molam.alerts.rules import commands as rules
 from molam.alerts.rules import folding
-from molam.alerts.rules.model import MetricMalformed, Sample, exact, fingerprint
+from molam.alerts.rules.model import MetricMalformed, Sample, exact, fingerprint, is_in_range
 from molam.alerts.runtime import Watch
 from molam.kernel.clock import Instant
 from molam.platform.db import Database, Tx
@@ -217,7 +217,15 @@ async def _ended(
     action_id: UUID | None = None,
 ) -> AlertRow:
     state = "resolved" if action_id is None else "remediated"
-    await tx.run(store.SET_ENDED, id=alert.id, state=state, by=by, note=note, action_id=action_id)
+    await tx.run(
+        store.SET_ENDED,
+        id=alert.id,
+        state=state,
+        at=None,
+        by=by,
+        note=note,
+        action_id=action_id,
+    )
     if not alert.is_over:
         metrics.RESOLVED.labels(alert.alert_type).inc()
     moves = Moves()
@@ -225,6 +233,8 @@ async def _ended(
     if action_id is not None:
         details["action_id"] = str(action_id)
     moves.add(alert.id, state, by, details)
+    if action_id is None:
+        await asking.to_let_go(tx, alert)
     await quieting.reflag(tx, moves, now=now)
     await moves.write(tx)
     await asking.to_tell(tx, alert.group_key, at=now + timedelta(seconds=10), now=now)
@@ -242,6 +252,8 @@ def _sample(asked: NewAlert, now: Instant) -> Sample:
         raise MetricMalformed("Name the metric.")
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         raise MetricMalformed("Its value is a number.")
+    if not is_in_range(value):
+        raise MetricMalformed("Its value is out of range.")
     beside = {
         name: float(each) if isinstance(each, Decimal) else each
         for name, each in asked.metric.items()

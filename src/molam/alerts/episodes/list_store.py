@@ -71,6 +71,7 @@ class RemediationRow:
     action_type: str
     state: str
     action_state: str
+    votes_approve: int
     confidence: Decimal | None
     is_manual: bool
     verify_by: datetime | None
@@ -222,8 +223,8 @@ LIST_DECISIONS = Query(
 LIST_REMEDIATIONS = Query(
     """
     /* alerts.list_remediations */
-    select r.id, r.action_id, r.action_type, r.state, o.state as action_state, r.confidence,
-           r.is_manual, r.verify_by, r.created_at
+    select r.id, r.action_id, r.action_type, r.state, o.state as action_state, o.votes_approve,
+           r.confidence, r.is_manual, r.verify_by, r.created_at
       from alerts.remediations r
       join approvals.ops_actions o on o.id = r.action_id
      where r.alert_id = :alert_id

@@ -26,6 +26,9 @@ SYSTEM = "system"
 REMEDIATE = "alerts.remediate"
 """The job that looks what may be done about an alert; its payload is an `AlertJob`."""
 
+OVER = "alerts.over"
+"""The job that hears that an alert is over, for which something is asked; an `AlertJob`."""
+
 SILENCE_MAX = timedelta(days=7)
 NOTE_LENGTH_MAX = 2000
 REASON_LENGTH_MIN, REASON_LENGTH_MAX = 3, 500
@@ -65,6 +68,18 @@ class SilenceMalformed(Refusal):
     code = "silence-malformed"
     kind = Kind.BROKEN_RULE
     title = "Nobody can be kept quiet like this"
+
+
+class InhibitionAbsent(Refusal):
+    code = "inhibition-absent"
+    kind = Kind.ABSENT
+    title = "There is no such inhibition"
+
+
+class InhibitionMalformed(Refusal):
+    code = "inhibition-malformed"
+    kind = Kind.BROKEN_RULE
+    title = "Alerts cannot quiet each other like this"
 
 
 class AlertJob(msgspec.Struct, frozen=True):

@@ -16,7 +16,16 @@ from molam.platform.db import Tx
 
 _KEY_MAX = 400
 _TITLE_MAX = 200
-_OF_A_FINDING = ("finding", "observed", "expected", "score", "hours", "trials", "window_s")
+_OF_A_FINDING = (
+    "finding",
+    "observed",
+    "expected",
+    "score",
+    "hours",
+    "trials",
+    "window_s",
+    "parts",
+)
 
 Tenant = tuple[str, str | None]
 

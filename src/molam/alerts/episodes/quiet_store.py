@@ -97,6 +97,26 @@ LIST_INHIBITIONS = Query(
     row=InhibitionRow,
 )
 
+WRITE_INHIBITION = Query(
+    """
+    /* alerts.write_inhibition */
+    insert into alerts.inhibitions (id, source, target, equal, enabled, created_by, updated_by)
+    values (:id, :source, :target, :equal, :enabled, :by, :by)
+        on conflict (id) do update
+       set source = excluded.source,
+           target = excluded.target,
+           equal = excluded.equal,
+           enabled = excluded.enabled,
+           updated_by = excluded.updated_by,
+           updated_at = clock_timestamp()
+    """,
+    row=Nothing,
+)
+
+REMOVE_INHIBITION = Query(
+    "/* alerts.remove_inhibition */ delete from alerts.inhibitions where id = :id", row=Nothing
+)
+
 # Whoever was quiet is not escalated the moment they are not: there is a minute to look.
 SET_FLAGS = Query(
     """

@@ -12,7 +12,7 @@ from molam.alerts.rules.model import AlertType
 from molam.kernel.clock import Instant
 from molam.kernel.currency import UnknownCurrency
 from molam.kernel.shown import plain
-from molam.platform.web.l10n import Formats, Language, zone_name
+from molam.platform.web.l10n import Formats, Language, of_name, zone_name
 from molam.sira.sentences import explain_stored
 
 NO_BREAK = "\u00a0"
@@ -43,10 +43,10 @@ TYPES = MappingProxyType(
 # `{name}` is the directory's, cleaned; everything else is made here.
 _SAID = MappingProxyType(
     {
-        ("float_low", "fr"): "Le float de {name} est de {value}, sous {limit} depuis {since}",
+        ("float_low", "fr"): "Le float {of_name} est de {value}, sous {limit} depuis {since}",
         ("float_low", "en"): "The float of {name} is {value}, under {limit} since {since}",
         ("recon_match_drop", "fr"): (
-            "{value} du relevé de {name} se rapproche, moins de {limit} depuis {since}"
+            "{value} du relevé {of_name} se rapproche, moins de {limit} depuis {since}"
         ),
         ("recon_match_drop", "en"): (
             "{value} of the statement of {name} matches, less than {limit} since {since}"
@@ -66,7 +66,7 @@ _SAID = MappingProxyType(
         ("dlq_growth", "fr"): "{value} tâches sont retenues, plus de {limit} depuis {since}",
         ("dlq_growth", "en"): "{value} jobs are held back, more than {limit} since {since}",
         ("fraud_score_high", "fr"): (
-            "Le risque de fraude de {name} est de {value}, plus de {limit} depuis {since}"
+            "Le risque de fraude {of_name} est de {value}, plus de {limit} depuis {since}"
         ),
         ("fraud_score_high", "en"): (
             "The fraud risk of {name} is {value}, more than {limit} since {since}"
@@ -78,7 +78,7 @@ _SAID = MappingProxyType(
             "{value} of payments at {name} succeed, less than {limit} since {since}"
         ),
         ("chargeback_spike", "fr"): (
-            "{value} des ventes de {name} sont rétrofacturées, plus de {limit} depuis {since}"
+            "{value} des ventes {of_name} sont rétrofacturées, plus de {limit} depuis {since}"
         ),
         ("chargeback_spike", "en"): (
             "{value} of sales of {name} are charged back, more than {limit} since {since}"
@@ -123,9 +123,11 @@ def sentence(
     zone: str = "UTC",
 ) -> str:
     """Say what is the matter: of whom, how much, beyond what, since when."""
+    name = name_of(facts, language)
     words = {
         "type": type_word(alert_type, language),
-        "name": name_of(facts, language),
+        "name": name,
+        "of_name": of_name(name),
         "value": value(facts.get("value"), facts, language),
         "limit": value(facts.get("fire_at"), facts, language),
         "since": _since(facts.get("since"), language, now=now, zone=zone),
@@ -133,8 +135,8 @@ def sentence(
     unusual = facts.get("unusual")
     found = explain_stored(unusual, language) if isinstance(unusual, Mapping) else None
     if found is not None:
-        name = words["name"][:1].upper() + words["name"][1:]
-        return f"{name}{NO_BREAK if language == 'fr' else ''}: {found.removesuffix('.')}"
+        space = NO_BREAK if language == "fr" else ""
+        return f"{name[:1].upper()}{name[1:]}{space}: {found.removesuffix('.')}"
     pattern = _SAID.get((alert_type, language), "{type}, {name}")
     if facts.get("unit") == "score":
         pattern = _UNUSUAL[language]

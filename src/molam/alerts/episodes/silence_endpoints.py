@@ -1,4 +1,4 @@
-"""Silences, maintenance and inhibitions, under /api/alerts."""
+"""Silences and maintenance, under /api/alerts."""
 
 from __future__ import annotations
 
@@ -63,11 +63,6 @@ class SilencePreview(msgspec.Struct, frozen=True):
     success: bool = True
 
 
-class InhibitionList(msgspec.Struct, frozen=True):
-    inhibitions: list[views.InhibitionView]
-    success: bool = True
-
-
 @routes.get("/api/alerts/silences", needs=VIEW, query=SilencesAsked, answers=SilenceList)
 async def list_silences(request: Request, _caller: Caller, query: SilencesAsked) -> SilenceList:
     """List silences and maintenance windows that are not over, or all with `over=yes`."""
@@ -125,13 +120,6 @@ async def end_silence(request: Request, caller: Caller) -> SilenceAnswer:
     """End a silence before its time: what fits it is told at once if it was not."""
     row = await silencing.end(request.app.state.db, silence_id_of(request), by=actor_of(caller))
     return SilenceAnswer(views.silence(row))
-
-
-@routes.get("/api/alerts/inhibitions", needs=VIEW, answers=InhibitionList)
-async def list_inhibitions(request: Request, _caller: Caller) -> InhibitionList:
-    """List which alerts keep which others quiet while they are open."""
-    rows = await queries.inhibitions(request.app.state.db)
-    return InhibitionList([views.inhibition(row) for row in rows])
 
 
 def silence_id_of(request: Request) -> UUID:

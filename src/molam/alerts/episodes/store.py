@@ -190,12 +190,14 @@ SET_NOTE = Query(
     row=Nothing,
 )
 
+# Values end an alert when they did so, and people when they say so; never before it was written.
 SET_ENDED = Query(
     """
     /* alerts.set_ended */
     update alerts.alerts
        set state = :state,
-           resolved_at = coalesce(resolved_at, clock_timestamp()),
+           resolved_at = coalesce(
+               resolved_at, greatest(created_at, least(:at::timestamptz, clock_timestamp()))),
            resolved_by = :by,
            note = coalesce(:note, note),
            remedied_by_action_id = coalesce(:action_id::uuid, remedied_by_action_id),

@@ -49,7 +49,8 @@ async def asked_of(tx: Tx, watch: Watch, alert: AlertRow) -> RecommendRequest:
         clear_at=value if rule is None else rule.clear_at,
         critical_at=None if rule is None else rule.critical_at,
     )
-    return RecommendRequest(_settled(situation), await _evidence(tx, alert))
+    is_below = rule is not None and rule.comparison == "below"
+    return RecommendRequest(_settled(situation), await _evidence(tx, alert, is_below=is_below))
 
 
 def _settled(situation: Situation) -> Situation:
@@ -70,7 +71,7 @@ async def rule_of(tx: Tx, watch: Watch, alert: AlertRow) -> Rule | None:
     return found or (None if alert.rule_id is None else rules.by_id(alert.rule_id))
 
 
-async def _evidence(tx: Tx, alert: AlertRow) -> Evidence:
+async def _evidence(tx: Tx, alert: AlertRow, *, is_below: bool) -> Evidence:
     if alert.alert_type == "float_low" and alert.tenant_id and alert.currency:
         rows = await tx.all(
             evidence_store.DAILY_OUTFLOWS,
@@ -78,7 +79,7 @@ async def _evidence(tx: Tx, alert: AlertRow) -> Evidence:
             account_id=floats.account_of(alert.tenant_id, alert.currency),
         )
         return Evidence(daily_outflows=tuple(row.amount for row in rows))
-    if alert.tenant_type == "bank" and alert.tenant_id:
+    if alert.alert_type == "payout_fail_rate" and alert.tenant_id:
         found = await tx.all(evidence_store.OTHER_BANKS, bank_profile_id=alert.tenant_id)
         banks = [Bank(row.bank_profile_id, row.belief) for row in found]
         return Evidence(
@@ -86,7 +87,8 @@ async def _evidence(tx: Tx, alert: AlertRow) -> Evidence:
             banks=tuple(each for each in banks if each.bank_profile_id != alert.tenant_id),
         )
     highs = await tx.all(
-        evidence_store.EARLIER_HIGHS,
+        evidence_store.EARLIER_WORST,
+        below=is_below,
         metric=str(alert.metric.get("metric", "")),
         tenant_type=alert.tenant_type,
         tenant_id=alert.tenant_id or "",

@@ -7,25 +7,37 @@ from decimal import Decimal
 from typing import Any
 
 from molam.alerts.episodes.model import AlertRow
-from molam.alerts.remediation.model import Policy
+from molam.alerts.remediation.model import Policy, Remedy
 from molam.approvals.policy.durations import DurationMalformed, read_duration, seconds_of
+from molam.sira.recommending import MANUAL_REVIEW
 
-_MAX = "_max"
-_TARGETS = {
+MAX = "_max"
+TARGETS: Mapping[str, tuple[str, str | None]] = {
     "ADJUST_FLOAT": ("agent", "agent_id"),
     "FREEZE_MERCHANT": ("merchant", "merchant_id"),
     "PAUSE_PAYOUT": ("merchant", "merchant_id"),
+    "EMERGENCY_CIRCUIT_BREAK": ("bank", "bank_profile_id"),
+    "ROUTE_PAYOUT_OVERRIDE": ("bank", None),
+    "REQUEUE_DLQ": ("platform", None),
 }
-"""Which kind of tenant an action type acts upon, and by which of its params."""
+"""About which kind of tenant an action type is, and by which of its params it names it."""
 
-_GIVEN: Mapping[str, frozenset[str]] = {"ROUTE_PAYOUT_OVERRIDE": frozenset({"bank_profile_id"})}
-"""What a recommendation says although no policy could know it."""
+GIVEN: Mapping[str, Mapping[str, str]] = {
+    "ROUTE_PAYOUT_OVERRIDE": {
+        "bank_profile_id": "no other bank is known of which it is sure that fewer payouts fail"
+    }
+}
+"""What a recommendation says although no policy could know it, and what it means if it does not."""
 
-_TOLD_WHY = frozenset({"FREEZE_MERCHANT", "PAUSE_PAYOUT"})
+TOLD_WHY = frozenset({"FREEZE_MERCHANT", "PAUSE_PAYOUT", "EMERGENCY_CIRCUIT_BREAK"})
 
 
 class OutOfBounds(Exception):
-    """The recommendation says what it may not; the text says what."""
+    """The recommendation says what it may not; the text says what, and *bound* by which bound."""
+
+    def __init__(self, text: str, bound: str | None = None) -> None:
+        super().__init__(text)
+        self.bound = bound
 
 
 def params_for(alert: AlertRow, policy: Policy, said: Mapping[str, object]) -> dict[str, Any]:
@@ -35,49 +47,75 @@ def params_for(alert: AlertRow, policy: Policy, said: Mapping[str, object]) -> d
     Raises:
         OutOfBounds: more than the policy lets SIRA say, or about somebody else.
     """
-    type_ = policy.action_type
+    remedy = policy.remedy_for(alert.tenant_type)
+    type_ = remedy.action_type
+    if type_ == MANUAL_REVIEW:
+        raise OutOfBounds("nothing that could be asked for would help; people have to look")
     bounds = policy.bounds.get(type_)
     if not isinstance(bounds, Mapping):
         raise OutOfBounds(f"the policy allows no {type_}")
-    known = {*policy.params, *(name.removesuffix(_MAX) for name in bounds)}
+    target = _target(alert, type_)
+    known = {*remedy.params, *(name.removesuffix(MAX) for name in bounds)} - {"currency"}
+    given = GIVEN.get(type_, {})
     for name in said:
-        if name not in known | _GIVEN.get(type_, frozenset()):
+        if name not in known | given.keys():
             raise OutOfBounds(f"{name} is not for SIRA to say")
-    params = {**policy.params, **said}
+    params = {**_own(remedy, bounds, alert.currency), **said}
     for name, value in params.items():
-        _check(name, value, bounds, alert.currency)
-    return {**params, **_target(alert, type_), **_reason(alert, type_)}
+        check(name, value, bounds, alert.currency)
+    for name in remedy.params.keys() - params.keys() - {"currency"}:
+        raise OutOfBounds(f"the policy says {name} in {remedy.params['currency']} alone")
+    for name in given.keys() - params.keys():
+        raise OutOfBounds(given[name])
+    return {**params, **target, **_reason(alert, type_)}
+
+
+def _own(
+    remedy: Remedy, bounds: Mapping[str, object], currency: str | None
+) -> Mapping[str, object]:
+    """Return what the policy says by itself: an amount only if it is in the alert's currency."""
+    if remedy.params.get("currency", currency) == currency:
+        return remedy.params
+    return {
+        name: value
+        for name, value in remedy.params.items()
+        if name != "currency" and not isinstance(bounds.get(name + MAX), Mapping)
+    }
 
 
 def _target(alert: AlertRow, type_: str) -> dict[str, Any]:
-    if type_ not in _TARGETS:
+    if type_ not in TARGETS:
         return {}
-    kind, name = _TARGETS[type_]
-    if alert.tenant_type != kind or alert.tenant_id is None:
-        raise OutOfBounds(f"{type_} acts upon a {kind}, and the alert is about none")
-    return {name: alert.tenant_id}
+    kind, name = TARGETS[type_]
+    if alert.tenant_type != kind or (name is not None and alert.tenant_id is None):
+        raise OutOfBounds(f"it is about one {kind}, and the alert is about a {alert.tenant_type}")
+    return {} if name is None else {name: alert.tenant_id}
 
 
 def _reason(alert: AlertRow, type_: str) -> dict[str, Any]:
-    return {"reason": alert.title} if type_ in _TOLD_WHY else {}
+    return {"reason": alert.title} if type_ in TOLD_WHY else {}
 
 
-def _check(name: str, value: object, bounds: Mapping[str, object], currency: str | None) -> None:
+def check(name: str, value: object, bounds: Mapping[str, object], currency: str | None) -> None:
+    """
+    Raises:
+        OutOfBounds: *value* is not one of those allowed, or more than that.
+    """
     allowed = bounds.get(name)
     if isinstance(allowed, list) and value not in allowed:
-        raise OutOfBounds(f"{name} is one of {', '.join(map(str, allowed))}")
-    most = bounds.get(name + _MAX)
+        raise OutOfBounds(f"{name} is one of {', '.join(map(str, allowed))}", name)
+    most = bounds.get(name + MAX)
     if most is None:
         return
     if isinstance(most, Mapping):
         most = most.get(currency or "")
         if most is None:
-            raise OutOfBounds(f"nothing says how much {name} may be in {currency}")
-    if _measure(value) > _measure(most):
-        raise OutOfBounds(f"{name} is at most {most}, and not {value}")
+            raise OutOfBounds(f"nothing says how much {name} may be in {currency}", name + MAX)
+    if measure(value) > measure(most):
+        raise OutOfBounds(f"{name} is at most {most}, and not {value}", name + MAX)
 
 
-def _measure(value: object) -> Decimal:
+def measure(value: object) -> Decimal:
     """
     Raises:
         OutOfBounds: neither a number nor how long something lasts.

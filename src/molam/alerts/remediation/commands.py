@@ -12,7 +12,7 @@ import structlog
 from molam.alerts.episodes import deciding
 from molam.alerts.episodes import store as episodes
 from molam.alerts.episodes.model import AlertAbsent, AlertOver, AlertRow
-from molam.alerts.remediation import limits, noting, policy_store, store
+from molam.alerts.remediation import group_store, limits, noting, policy_store, store
 from molam.alerts.remediation.advising import Advice, advise
 from molam.alerts.remediation.bounds import OutOfBounds, params_for
 from molam.alerts.remediation.limits import Held
@@ -27,10 +27,13 @@ from molam.alerts.remediation.model import (
 from molam.alerts.runtime import Watch
 from molam.approvals import commands as engine
 from molam.approvals import permissions
+from molam.approvals.commands import Created
+from molam.approvals.intents import PlanRefused
 from molam.approvals.model import Actor, NewAction, TwinOpen
 from molam.approvals.store import ActionRow
 from molam.kernel.ids import uuid7
 from molam.kernel.refusals import Outage, Refusal
+from molam.platform.actions import ParamsRefused
 from molam.platform.db import Database, Tx
 from molam.sira.recommending import MANUAL_REVIEW, Recommendation
 from molam.sira.recommending_messages import explanation_json, recommendation_json
@@ -98,7 +101,7 @@ async def _advised(db: Database, watch: Watch, alert: AlertRow, policy: Policy) 
     advice = await advise(db, watch, alert)
     said = advice.recommendation
     await noting.suggest(db, alert.id, advice)
-    if advice.is_fallback or said.confidence < policy.auto_threshold:
+    if said.action == MANUAL_REVIEW or said.confidence < policy.auto_threshold:
         await noting.skip(
             db,
             alert.id,
@@ -107,8 +110,9 @@ async def _advised(db: Database, watch: Watch, alert: AlertRow, policy: Policy) 
             auto_threshold=policy.auto_threshold,
         )
         return None
-    if said.recommendation_type != policy.action_type:
-        raise OutOfBounds(f"SIRA says {said.recommendation_type}, not {policy.action_type}")
+    wanted = policy.remedy_for(alert.tenant_type).action_type
+    if said.recommendation_type != wanted:
+        raise OutOfBounds(f"SIRA says {said.recommendation_type}, not {wanted}")
     if (said.tenant_type, said.tenant_id) != (alert.tenant_type, alert.tenant_id):
         raise OutOfBounds("SIRA speaks of another tenant")
     return Made(params_for(alert, policy, said.params), advice)
@@ -126,7 +130,7 @@ async def _act(db: Database, watch: Watch, alert: AlertRow, made: Made) -> Actio
                 idempotency_key=f"alert-{alert.id}-remediation",
                 origin="alert",
                 origin_id=str(alert.id),
-                action_type=policy.action_type,
+                action_type=policy.remedy_for(alert.tenant_type).action_type,
                 params={**made.params, **_why(alert, said)},
                 **_asked(policy),
             ),
@@ -187,12 +191,12 @@ async def remediate_by_hand(db: Database, watch: Watch, alert_id: UUID, actor: A
         idempotency_key=f"alert-{alert.id}-manual-remediation",
         origin="ops_ui",
         origin_id=str(alert.id),
-        action_type=policy.action_type,
+        action_type=policy.remedy_for(alert.tenant_type).action_type,
         params={**made.params, **_why(alert, said)},
         **_asked(policy),
     )
     async with db.transaction("remediation.by_hand") as tx:
-        created = await engine.create_in(tx, watch.approvals, request, actor)
+        created = await _asked_for(tx, watch, request, actor)
         now = await locked_alert(tx, alert.id)
         if now.is_over:
             raise AlertOver("There is nothing left to do about it.")
@@ -202,12 +206,28 @@ async def remediate_by_hand(db: Database, watch: Watch, alert_id: UUID, actor: A
     return created.row
 
 
+async def _asked_for(tx: Tx, watch: Watch, request: NewAction, actor: Actor) -> Created:
+    """
+    Raises:
+        NoRemedy: what would be asked for cannot be done, and why.
+    """
+    try:
+        return await engine.create_in(tx, watch.approvals, request, actor)
+    except (ParamsRefused, PlanRefused) as refusal:
+        raise NoRemedy(
+            f"{request.action_type}: {refusal.detail}",
+            action_type=request.action_type,
+            cause=refusal.facts.get("cause", refusal.code),
+        ) from refusal
+
+
 async def _by_hand(db: Database, watch: Watch, alert: AlertRow, policy: Policy) -> Made:
     advice = None
     said: Mapping[str, object] = {}
+    wanted = policy.remedy_for(alert.tenant_type).action_type
     try:
         advice = await advise(db, watch, alert)
-        if advice.recommendation.recommendation_type == policy.action_type:
+        if advice.recommendation.recommendation_type == wanted:
             said = advice.recommendation.params
     except (AdviceRefused, Outage) as error:
         log.info("alerts.remediate_unadvised", alert=str(alert.id), why=str(error))
@@ -216,7 +236,9 @@ async def _by_hand(db: Database, watch: Watch, alert: AlertRow, policy: Policy) 
     try:
         return Made(params_for(alert, policy, said), advice)
     except OutOfBounds as error:
-        raise NoRemedy(f"{policy.action_type}: {error}.", action_type=policy.action_type) from None
+        if wanted == MANUAL_REVIEW:
+            raise NoRemedy(f"{str(error).capitalize()}.") from None
+        raise NoRemedy(f"{wanted}: {error}.", action_type=wanted) from None
 
 
 async def link(
@@ -228,6 +250,7 @@ async def link(
     is_manual: bool = False,
 ) -> None:
     """Tie an action to the alert it is for, both ways; *alert* is locked."""
+    await tx.run(group_store.LEAVE_GROUP, alert_id=alert.id, action_type=action.action_type)
     await tx.run(
         store.ADD_REMEDIATION,
         id=uuid7(action.created_at),
@@ -237,6 +260,7 @@ async def link(
         target_type=action.target_tenant_type,
         target_id=action.target_tenant_id,
         is_manual=is_manual,
+        is_group=False,
         confidence=None if said is None else said.confidence,
     )
     await deciding.link_action(

@@ -11,7 +11,13 @@ from starlette.requests import Request
 from molam.alerts.episodes.model import AlertAbsent, AlertOver
 from molam.alerts.permissions import CHANGE_POLICIES, REMEDIATE, VIEW, VIEW_POLICIES
 from molam.alerts.remediation import commands, policies, store, views
-from molam.alerts.remediation.model import BreakerShut, NoRemedy, PolicyRefused, PolicyUnknown
+from molam.alerts.remediation.model import (
+    BreakerShut,
+    NoRemedy,
+    PolicyOutOfBounds,
+    PolicyRefused,
+    PolicyUnknown,
+)
 from molam.alerts.remediation.policies import PolicyChange
 from molam.approvals.intents import PlanRefused
 from molam.approvals.model import TwinOpen, Unsatisfiable
@@ -66,7 +72,7 @@ class BreakerClosed(msgspec.Struct, frozen=True):
     "/api/alerts/{alertId}/remediate",
     needs=REMEDIATE,
     answers=Remediated,
-    refuses=(AlertAbsent, AlertOver, NoRemedy, TwinOpen, PlanRefused, Unsatisfiable),
+    refuses=(AlertAbsent, AlertOver, NoRemedy, TwinOpen, Unsatisfiable),
 )
 async def remediate(request: Request, caller: Caller) -> Remediated:
     """
@@ -123,6 +129,7 @@ async def get_policy(request: Request, _caller: Caller) -> RemediationPolicyAnsw
         canonical.JsonMalformed,
         PolicyUnknown,
         PolicyRefused,
+        PolicyOutOfBounds,
         TwinOpen,
         PlanRefused,
         Unsatisfiable,

@@ -63,10 +63,10 @@ DAILY_OUTFLOWS = Query(
     row=OutflowRow,
 )
 
-EARLIER_HIGHS = Query(
+EARLIER_WORST = Query(
     """
-    /* remediation.earlier_highs */
-    select max(high) as value
+    /* remediation.earlier_worst */
+    select case when :below::boolean then min(low) else max(high) end as value
       from alerts.metric_points
      where metric = :metric and tenant_type = :tenant_type::text and tenant_id = :tenant_id
        and currency = :currency and minute < :before::timestamptz - interval '1 hour'

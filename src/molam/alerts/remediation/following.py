@@ -13,16 +13,16 @@ from molam.alerts.episodes import commands as episodes_commands
 from molam.alerts.episodes import deciding
 from molam.alerts.episodes import store as episodes
 from molam.alerts.episodes.model import AlertRow
-from molam.alerts.remediation import evidence_store, noting, store
+from molam.alerts.remediation import evidence_store, group_store, noting, settling, store
 from molam.alerts.remediation.advising import rule_of
 from molam.alerts.remediation.commands import link, locked_alert, locked_policy, policy_of
 from molam.alerts.remediation.evidence_store import PointRow
+from molam.alerts.remediation.group_store import ResultRow
 from molam.alerts.remediation.model import LOOK, Decision, LookJob
 from molam.alerts.remediation.store import RemediationRow
 from molam.alerts.rules import commands as rules
 from molam.alerts.rules.model import Rule, Sample
 from molam.alerts.runtime import Watch
-from molam.approvals import staling
 from molam.approvals import store as actions
 from molam.approvals.lifecycle import State
 from molam.approvals.locked import ended_in_vain
@@ -62,12 +62,19 @@ async def follow(db: Database, watch: Watch) -> int:
 async def follow_action(db: Database, watch: Watch, action_id: UUID) -> None:
     """Hear what became of an action that names an alert. Safe to repeat."""
     found = await db.read(store.FIND_OF_ACTION, action_id=action_id)
+    for row in found:
+        await look(db, watch, row.id)
     if found:
-        await look(db, watch, found[0].id)
         return
     adopted = await _adopt(db, action_id)
     if adopted is not None:
         await look(db, watch, adopted)
+
+
+async def follow_alert(db: Database, watch: Watch, alert_id: UUID) -> None:
+    """Hear that an alert is over: what waits for it is not carried out any more."""
+    for row in await db.read(store.LIST_ASKED_OF_ALERT, alert_id=alert_id):
+        await look(db, watch, row.id)
 
 
 async def _adopt(db: Database, action_id: UUID) -> UUID | None:
@@ -84,8 +91,8 @@ async def _adopt(db: Database, action_id: UUID) -> UUID | None:
             return None
         await locked_policy(tx, alert.alert_type)
         await link(tx, await locked_alert(tx, alert.id), action, is_manual=True)
-        linked = await tx.one(store.FIND_OF_ACTION, action_id=action_id)
-    return None if linked is None else linked.id
+        [linked] = await tx.all(store.FIND_OF_ACTION, action_id=action_id)
+    return linked.id
 
 
 async def _is_for(tx: Tx, action: ActionRow, alert: AlertRow) -> bool:
@@ -116,19 +123,35 @@ async def look(db: Database, watch: Watch, remediation_id: UUID) -> None:
         alert = await tx.one(episodes.FIND_ALERT, id=row.alert_id)
         assert action is not None
         assert alert is not None
-    if row.state == "asked":
-        if State(action.state) in _DONE:
-            await _begin(db, row, action, alert)
-        elif ended_in_vain(action):
-            await _give_up(db, row, f"action_{action.state}")
-            return
-        elif alert.is_over:
-            await _go_stale(db, row)
-            return
-        else:
-            return
+    if row.state == "asked" and not await _is_begun(db, row, action, alert):
+        return
     await _measure(db, watch, alert)
     await _judge(db, watch, row.id, alert)
+
+
+async def _is_begun(db: Database, row: RemediationRow, action: ActionRow, alert: AlertRow) -> bool:
+    """Find out what became of what was asked for; True if it was done, and is verified now."""
+    is_executed, is_vain = State(action.state) in _DONE, ended_in_vain(action)
+    turn = None
+    if row.is_group:
+        turn = await _turn_of(db, row)
+    if turn is not None and not (is_executed or is_vain):
+        return False  # It had its turn, and others have not.
+    if is_executed if turn is None else turn.is_done:
+        await _begin(db, row, action, alert)
+        return True
+    if turn is not None:
+        await _give_up(db, row, str(turn.said.get("reason")))
+    elif is_vain:
+        await _give_up(db, row, f"action_{action.state}")
+    elif alert.is_over:
+        await _go_stale(db, row)
+    return False
+
+
+async def _turn_of(db: Database, row: RemediationRow) -> ResultRow | None:
+    found = await db.read(group_store.FIND_RESULT, action_id=row.action_id, alert_id=row.alert_id)
+    return found[0] if found else None
 
 
 async def _begin(db: Database, row: RemediationRow, action: ActionRow, alert: AlertRow) -> None:
@@ -159,7 +182,7 @@ async def _begin(db: Database, row: RemediationRow, action: ActionRow, alert: Al
 async def _give_up(db: Database, row: RemediationRow, reason: str) -> None:
     """Let go of an action that came to nothing: the alert is for people again."""
     async with db.transaction("remediation.give_up") as tx:
-        if not await tx.run(store.SETTLE, id=row.id, state="ended"):
+        if not await settling.settle(tx, row, "ended"):
             return
         await locked_alert(tx, row.alert_id)
         await tx.run(store.SET_REOPENED, id=row.alert_id)
@@ -170,9 +193,7 @@ async def _give_up(db: Database, row: RemediationRow, reason: str) -> None:
 async def _go_stale(db: Database, row: RemediationRow) -> None:
     """End an action whose alert is over: what nobody needs must not be carried out."""
     async with db.transaction("remediation.stale") as tx:
-        if await staling.go_stale(tx, row.action_id, why="alert_over") is None:
-            return
-        if await tx.run(store.SETTLE, id=row.id, state="ended"):
+        if await settling.leave(tx, row):
             details = {"reason": "alert_over", "ops_action_id": str(row.action_id)}
             await noting.note(tx, row.alert_id, Decision("system", "skip", details))
 
@@ -241,8 +262,7 @@ def holds(rule: Rule, points: Sequence[PointRow], *, hold: timedelta, now: Insta
 
 
 async def _settle_well(tx: Tx, watch: Watch, row: RemediationRow) -> None:
-    await staling.verified(tx, row.action_id, holds=True)
-    if not await tx.run(store.SETTLE, id=row.id, state="verified"):
+    if not await settling.settle(tx, row, "verified"):
         return  # Somebody else looked while we waited for the action.
     await deciding.remediated(tx, watch, row.alert_id, action_id=row.action_id, by=SYSTEM)
     await deciding.note_move(
@@ -254,11 +274,10 @@ async def _settle_well(tx: Tx, watch: Watch, row: RemediationRow) -> None:
 
 async def _settle_ill(tx: Tx, watch: Watch, row: RemediationRow, alert: AlertRow) -> None:
     """Say that it was without effect; the second time nothing more is proposed by itself."""
-    await staling.verified(tx, row.action_id, holds=False)
+    if not await settling.settle(tx, row, "ineffective"):
+        return
     await locked_policy(tx, alert.alert_type)
     now = await locked_alert(tx, alert.id)
-    if not await tx.run(store.SETTLE, id=row.id, state="ineffective"):
-        return
     await tx.run(store.SET_REOPENED, id=row.alert_id)
     await deciding.note_move(
         tx, row.alert_id, "ineffective", by=SYSTEM, details={"action_id": str(row.action_id)}

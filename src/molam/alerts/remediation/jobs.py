@@ -6,8 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from molam.alerts.episodes.model import REMEDIATE, AlertJob
-from molam.alerts.remediation import commands, following, recommendation_actions
+from molam.alerts.episodes.model import OVER, REMEDIATE, AlertJob
+from molam.alerts.remediation import commands, following, grouping, recommendation_actions
+from molam.alerts.remediation.group_model import GROUP, GroupJob
 from molam.alerts.remediation.model import LOOK, LookJob
 from molam.alerts.runtime import Watch
 from molam.approvals.locked import FOLLOW_ALERT, ActionFollows
@@ -29,8 +30,20 @@ def handlers(watch: Watch) -> list[JobHandler]:
         asked = msgspec.json.decode(job.payload, type=LookJob)
         await following.look(job.db, watch, UUID(asked.remediation_id))
 
+    async def follow_alert(job: Job) -> None:
+        asked = msgspec.json.decode(job.payload, type=AlertJob)
+        await following.follow_alert(job.db, watch, UUID(asked.alert_id))
+
+    async def ask_group(job: Job) -> None:
+        asked = msgspec.json.decode(job.payload, type=GroupJob)
+        await grouping.ask(
+            job.db, watch, alert_type=asked.alert_type, action_type=asked.action_type
+        )
+
     return [
         JobHandler(REMEDIATE, remediate),
+        JobHandler(OVER, follow_alert),
+        JobHandler(GROUP, ask_group),
         JobHandler(FOLLOW_ALERT, follow_action),
         JobHandler(LOOK, look),
         *recommendation_actions.handlers(watch),
@@ -40,5 +53,6 @@ def handlers(watch: Watch) -> list[JobHandler]:
 def crons(watch: Watch) -> list[Cron]:
     async def follow(db: Database) -> None:
         await following.follow(db, watch)
+        await grouping.ask_all(db, watch)
 
     return [Cron("alerts.follow", "* * * * *", follow)]

@@ -18,6 +18,8 @@ class Held(Exception):
 
     reason: str
     details: dict[str, Any] = field(default_factory=dict)
+    action: ActionRow | None = None
+    """What would have been asked for, where others may still decide it for many at once."""
 
 
 async def check(tx: Tx, policy: Policy, action: ActionRow) -> None:
@@ -41,4 +43,4 @@ async def check(tx: Tx, policy: Policy, action: ActionRow) -> None:
         raise Held("cooldown", {"until": (found.last_at + wait).isoformat()})
     most = policy.targets_max(found.active)
     if found.targets + 1 > most:
-        raise Held("blast_radius", {"targets": found.targets, "most": most})
+        raise Held("blast_radius", {"targets": found.targets, "most": most}, action)

@@ -41,6 +41,11 @@ class PolicyRefused(Refusal):
     title = "This remediation policy cannot hold"
 
 
+class PolicyOutOfBounds(PolicyRefused):
+    code = "remediation-policy-out-of-bounds"
+    title = "The policy's action is outside of its own bounds"
+
+
 class BreakerShut(Refusal):
     code = "remediation-breaker-absent"
     kind = Kind.ABSENT
@@ -52,6 +57,14 @@ class LookJob(msgspec.Struct, frozen=True):
 
     remediation_id: str
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What a policy asks for; of *action_type* `MANUAL_REVIEW` that is nothing: people look."""
+
+    action_type: str
+    params: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +96,19 @@ class Policy:
     def action_type(self) -> str:
         return str(self.auto_action.get("action_type", ""))
 
+    def remedy_for(self, tenant_type: str) -> Remedy:
+        """Return what is asked for about a kind of tenant: its own, or else that of all."""
+        return _remedy(self._for_tenants.get(tenant_type, self.auto_action))
+
+    def remedies(self) -> list[tuple[str | None, Remedy]]:
+        """List what may be asked for, and about which kind of tenant; None: about all others."""
+        own = [(kind, _remedy(said)) for kind, said in sorted(self._for_tenants.items())]
+        return [(None, _remedy(self.auto_action)), *own]
+
     @property
-    def params(self) -> dict[str, Any]:
-        params = self.auto_action.get("params", {})
-        return dict(params) if isinstance(params, Mapping) else {}
+    def _for_tenants(self) -> Mapping[str, Mapping[str, object]]:
+        found = self.auto_action.get("for_tenants", {})
+        return found if isinstance(found, Mapping) else {}
 
     def as_json(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self)}
@@ -95,6 +117,13 @@ class Policy:
         """Return how many targets an hour may be acted on, of so many active ones."""
         share = int(self.share_of_targets * active)
         return min(self.targets_per_hour, max(1, share))
+
+
+def _remedy(said: Mapping[str, object]) -> Remedy:
+    params = said.get("params", {})
+    return Remedy(
+        str(said.get("action_type", "")), dict(params) if isinstance(params, Mapping) else {}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from molam.alerts.episodes.model import AlertRow
-from molam.alerts.remediation import store
+from molam.alerts.remediation import group_store, store
 from molam.alerts.remediation.advising import Advice
+from molam.alerts.remediation.group_model import GATHER_S, GROUP, GROUPED, GroupJob
 from molam.alerts.remediation.limits import Held
 from molam.alerts.remediation.model import SIRA, Decider, Decision, Policy
 from molam.alerts.runtime import Watch
@@ -16,6 +17,7 @@ from molam.kernel.clock import Instant
 from molam.notices import commands as notices
 from molam.notices.model import Kind, Notice
 from molam.platform.db import Database, Tx
+from molam.platform.jobs import enqueue
 from molam.sira.recommending import Recommendation
 from molam.sira.recommending_messages import recommendation_json
 from molam.tenancy import queries as tenancy
@@ -70,13 +72,36 @@ async def created(
 
 async def held(db: Database, watch: Watch, alert: AlertRow, policy: Policy, *, hold: Held) -> None:
     """Say what held it back; of what only people can decide they are told, once an hour."""
-    details = {"reason": hold.reason, "action_type": policy.action_type, **hold.details}
+    details = {
+        "reason": hold.reason,
+        "action_type": policy.remedy_for(alert.tenant_type).action_type,
+        **hold.details,
+    }
     async with db.transaction("remediation.held") as tx:
         if hold.reason not in _FOR_PEOPLE:
             await note(tx, alert.id, Decision("system", "skip", details))
             return
         await note(tx, alert.id, Decision("system", "require_approval", details))
+        if hold.action is not None and hold.action.action_type in GROUPED:
+            await _keep_for_all(tx, alert, hold.action)
         await page(tx, policy.alert_type, hold.reason, alert, at=watch.clock.now())
+
+
+async def _keep_for_all(tx: Tx, alert: AlertRow, action: ActionRow) -> None:
+    """Keep what would have been asked for, and soon ask for it together with the others."""
+    await tx.run(
+        group_store.HOLD,
+        alert_id=alert.id,
+        alert_type=alert.alert_type,
+        action_type=action.action_type,
+        target_type=action.target_tenant_type,
+        target_id=action.target_tenant_id,
+        params=action.params,
+        confidence=action.context.get("sira_confidence"),
+    )
+    job = GroupJob(alert.alert_type, action.action_type)
+    once = f"{GROUP}/{alert.alert_type}/{action.action_type}"
+    await enqueue(tx, GROUP, job, delay_s=GATHER_S, once=once)
 
 
 async def page(tx: Tx, alert_type: str, why: str, alert: AlertRow, *, at: Instant) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from molam.alerts.remediation import policy_store, store
+from molam.alerts.remediation import fitting, policy_store, store
 from molam.alerts.remediation.commands import locked_policy, policy_of
 from molam.alerts.remediation.model import BreakerShut, Policy, PolicyRefused
 from molam.alerts.runtime import Watch
@@ -117,7 +117,7 @@ async def _ask(
 def changed(before: Policy, given: Mapping[str, object], registry: Registry | None) -> Policy:
     """
     Raises:
-        PolicyRefused: it could never work.
+        PolicyRefused: it could never work, or what it asks for is outside of its own bounds.
     """
     fields: dict[str, Any] = dict(given)
     for name in ("auto_threshold", "share_of_targets"):
@@ -126,18 +126,12 @@ def changed(before: Policy, given: Mapping[str, object], registry: Registry | No
                 raise PolicyRefused(f"{name} is a share: from 0 to 1.")
             fields[name] = Decimal(str(fields[name])).quantize(Decimal("0.0001"))
     after = replace(before, **fields)
+    if (after.auto_action, after.bounds) != (before.auto_action, before.bounds):
+        fitting.check(after, registry)
     if unknown := sorted(set(after.notify_channels) - _CHANNELS):
         raise PolicyRefused(f"There is no channel {unknown[0][:32]!r}.")
     if after.verify_hold_s > after.verify_within_s:
         raise PolicyRefused("It cannot hold for longer than is waited for it.")
-    if set(after.auto_action) - {"action_type", "params"} or not isinstance(
-        after.auto_action.get("params", {}), dict
-    ):
-        raise PolicyRefused("auto_action has an action_type, and params.")
-    if not isinstance(after.bounds.get(after.action_type), dict):
-        raise PolicyRefused(f"bounds says within what {after.action_type[:64]} may be asked for.")
-    if registry is not None and after.action_type not in registry:
-        raise PolicyRefused(f"Nothing here knows how to do {after.action_type[:64]}.")
     return after
 
 

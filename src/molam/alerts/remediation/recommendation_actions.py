@@ -36,10 +36,10 @@ ASK = "alerts.ask_recommended"
 # asked for under its own type, and decided by the policies that speak of that.
 
 
-class RecommendationOver(Refusal):
-    code = "recommendation-not-pending"
+class RecommendationEnded(Refusal):
+    code = "recommendation-ended"
     kind = Kind.CONFLICT
-    title = "The recommendation is not open any more"
+    title = "This recommendation is no longer open"
 
 
 class ApplyRecommendation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +63,7 @@ async def _pending(tx: Tx, params: ApplyRecommendation) -> RecommendationRow:
     if found is None:
         raise ParamsRefused("There is no such recommendation.")
     if not found.is_pending:
-        raise RecommendationOver(f"It is {found.status}.", status=found.status)
+        raise RecommendationEnded(f"It is {found.status}.", status=found.status)
     return found
 
 

@@ -12,8 +12,8 @@ from molam.platform.db import Query
 from molam.platform.db.transaction import Nothing
 
 _REMEDIATION = """
-       id, alert_id, action_id, action_type, target_type, target_id, is_manual, confidence, state,
-       executed_at, verify_by, decided_at, created_at
+       id, alert_id, action_id, action_type, target_type, target_id, is_manual, is_group,
+       confidence, state, executed_at, verify_by, decided_at, created_at
 """
 
 
@@ -26,6 +26,7 @@ class RemediationRow:
     target_type: str
     target_id: str
     is_manual: bool
+    is_group: bool
     confidence: Decimal | None
     state: str
     executed_at: datetime | None
@@ -81,7 +82,7 @@ LIMITS = Query(
                and r.target_id = :target_id) as last_at,
            (select count(distinct (r.target_type, r.target_id))
               from alerts.remediations as r
-             where r.action_type = :action_type and not r.is_manual
+             where r.action_type = :action_type and not r.is_manual and not r.is_group
                and r.created_at > now() - interval '1 hour'
                and (r.target_type, r.target_id) <> (:target_type, :target_id)) as targets,
            exists (select from alerts.breakers as b
@@ -121,9 +122,10 @@ ADD_REMEDIATION = Query(
     """
     /* remediation.add_remediation */
     insert into alerts.remediations
-           (id, alert_id, action_id, action_type, target_type, target_id, is_manual, confidence)
+           (id, alert_id, action_id, action_type, target_type, target_id, is_manual, is_group,
+            confidence)
     values (:id, :alert_id, :action_id, :action_type, :target_type, :target_id, :is_manual,
-            :confidence::numeric)
+            :is_group, :confidence::numeric)
         on conflict do nothing
     """,
     row=Nothing,
@@ -149,6 +151,7 @@ FIND_OF_ACTION = Query(
     + """
       from alerts.remediations
      where action_id = :action_id
+     order by alert_id
     """,
     row=RemediationRow,
 )
@@ -163,6 +166,19 @@ LIST_OF_ALERT = Query(
      where alert_id = :alert_id
      order by created_at, id
      limit 50
+    """,
+    row=RemediationRow,
+)
+
+LIST_ASKED_OF_ALERT = Query(
+    """
+    /* remediation.list_asked_of_alert */
+    select """
+    + _REMEDIATION
+    + """
+      from alerts.remediations
+     where alert_id = :alert_id and state = 'asked'
+     order by created_at, id
     """,
     row=RemediationRow,
 )

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta
 from molam.alerts.remediation import evidence_store
 from molam.alerts.rules import changing
 from molam.alerts.rules.changing import RuleChange, Weighed
-from molam.alerts.rules.model import AlertType, Rule, TenantType
+from molam.alerts.rules.model import AlertType, Rule, TenantType, is_in_range
 from molam.approvals.model import Actor
 from molam.platform.actions import (
     ActionType,
@@ -42,6 +42,11 @@ class UpdateRiskThreshold(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     currency: CurrencyCode | None = None
     clear_at: Decimal | None = None
     critical_at: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        levels = (self.threshold, self.clear_at, self.critical_at)
+        if not all(is_in_range(each) for each in levels if each is not None):
+            raise ValueError("a level is out of range")
 
 
 async def _complete(_tx: Tx, raw: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from molam.alerts.rules.model import (
     Severity,
     TenantType,
     exact,
+    is_in_range,
 )
 from molam.approvals.model import Actor
 from molam.approvals.permissions import STAFF
@@ -32,7 +33,6 @@ from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
 from molam.kernel.ids import show, uuid8
-from molam.kernel.money import MINOR_MAX
 from molam.platform.db import Tx
 from molam.platform.web.wire import CurrencyCode, Identifier
 
@@ -241,7 +241,7 @@ def _after(asked: RuleChange, start: Rule, own: Rule | None) -> Rule:
 
 
 def _bounded(level: float) -> float:
-    if not abs(level) <= MINOR_MAX:
+    if not is_in_range(level):
         raise RuleMalformed("A level is out of range.")
     return level
 

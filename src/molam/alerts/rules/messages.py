@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,10 +11,17 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from molam.alerts.rules.model import MetricMalformed, Sample, TenantType, exact, lane_key, moment
+from molam.alerts.rules.model import (
+    MetricMalformed,
+    Sample,
+    TenantType,
+    exact,
+    is_in_range,
+    lane_key,
+    moment,
+)
 from molam.kernel.clock import Instant
 from molam.kernel.ids import uuid7, uuid8
-from molam.kernel.money import MINOR_MAX
 from molam.platform.events import Event, cloud_event
 from molam.platform.web.wire import CurrencyCode, Identifier, Moment
 
@@ -121,8 +127,10 @@ def sample_of(event: MetricEvent, *, now: Instant) -> Sample:
     """
     if event.timestamp > now + AHEAD_MAX:
         raise MetricMalformed("It is about a time that has not come yet.")
-    if not math.isfinite(event.value) or abs(event.value) > MINOR_MAX:
+    if not is_in_range(event.value):
         raise MetricMalformed("Its value is out of range.")
+    if event.threshold is not None and not is_in_range(event.threshold):
+        raise MetricMalformed("Its threshold is out of range.")
     if (event.tenant_id is None) != (event.tenant_type == "platform"):
         raise MetricMalformed("Name the tenant by tenant_id; only the platform has none.")
     context = dict(event.context or {})
@@ -206,7 +214,7 @@ def _bounded(context: dict[str, Any]) -> dict[str, object]:
     Keep what a source tells beside, as JSON has it.
 
     Raises:
-        MetricMalformed: it is too much.
+        MetricMalformed: it is too much, or holds a number that is.
     """
     text = msgspec.json.encode(_plain(context))
     if len(text) > CONTEXT_BYTES_MAX:
@@ -217,8 +225,12 @@ def _bounded(context: dict[str, Any]) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     match value:
-        case Decimal():
-            return float(value)
+        case bool():
+            return value
+        case int() | float() | Decimal():
+            if not is_in_range(value):
+                raise MetricMalformed("A number of its context is out of range.")
+            return float(value) if isinstance(value, Decimal) else value
         case dict():
             return {name: _plain(each) for name, each in value.items()}
         case list():

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from molam.kernel.clock import Instant
+from molam.kernel.money import MINOR_MAX
 from molam.kernel.refusals import Kind, Refusal
 
 AlertType = Literal[
@@ -210,6 +211,13 @@ def exact(value: float | Decimal) -> Decimal:
     """Write a number as it was written in JSON, to a millionth."""
     number = value if isinstance(value, Decimal) else Decimal(str(value))
     return number.quantize(PLACES).normalize() if number % 1 else Decimal(int(number))
+
+
+def is_in_range(number: float | Decimal) -> bool:
+    """Tell whether *number* is one that amounts and levels can be: finite, and no larger."""
+    if isinstance(number, Decimal) and not number.is_finite():
+        return False
+    return -MINOR_MAX <= number <= MINOR_MAX
 
 
 def moment(at: datetime) -> datetime:

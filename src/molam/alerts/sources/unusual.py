@@ -12,10 +12,10 @@ from molam.alerts.sources.model import Measured
 from molam.kernel.clock import Instant
 from molam.platform.db import Database
 from molam.sira.anomaly import Finding, Kind, confident, rate_test
+from molam.sira.sentences import SCORE_MAX, facts_of
 
 CHANCE_MAX = 3.0
 """What may be chance, given how much is tested, counts for no more than rules clear at."""
-SCORE_MAX = 300.0
 _NEGLIGIBLE = 1.0
 
 BANK_DAYS = 14
@@ -42,19 +42,6 @@ def measured(
         at=at,
         context={} if is_negligible else facts_of(finding),
     )
-
-
-def facts_of(finding: Finding) -> dict[str, object]:
-    """Return what `molam.sira.sentences.explain_stored` says it again from."""
-    return {
-        "finding": finding.kind.value,
-        "observed": round(finding.observed, 4),
-        "expected": round(finding.expected, 4),
-        "score": round(min(finding.score, SCORE_MAX), 2),
-        "hours": finding.hours,
-        "trials": finding.trials,
-        "window_s": finding.hours * 3600,
-    }
 
 
 def strongest(findings: Iterable[Measured]) -> list[Measured]:

@@ -128,10 +128,12 @@ TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "ADJUST_RATE_LIMIT": ("Change a rate limit", "Changer une limite de débit"),
         "CHANGE_APPROVAL_POLICY": ("Change a policy", "Changer une règle"),
         "UPDATE_RISK_THRESHOLD": ("Change when an alert opens", "Changer un seuil d'alerte"),
+        "CHANGE_INHIBITION": ("Keep more alerts quiet", "Taire davantage d'alertes"),
         "CHANGE_REMEDIATION_POLICY": (
             "Let more happen by itself about alerts",
             "Permettre davantage de soi-même aux alertes",
         ),
+        "REMEDIATE_GROUP": ("Remedy many targets at once", "Remédier à de nombreuses cibles"),
         "APPLY_SIRA_RECOMMENDATION": (
             "Apply a recommendation of SIRA",
             "Appliquer une recommandation de SIRA",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from molam.ops.dashboard.aggregate_store import TouchedRow
 from molam.platform.db import Query
 from molam.platform.db.transaction import Nothing
 
@@ -46,7 +47,10 @@ LIST_AGENTS = Query(
     + """
      where l.active
        and (:currency::text is null or a.currency = :currency)
-       and (:country::text is null or l.country = :country)
+       and (:tenant_type::text = 'platform'
+            or :tenant_type = 'country' and l.country = :tenant_id
+            or :tenant_type = 'region' and ops.region_of(l.country) = :tenant_id
+            or :tenant_type = 'agent' and l.agent_id = :tenant_id)
      order by l.float_share, l.agent_id
      limit :limit offset :offset
     """,
@@ -109,4 +113,62 @@ ADD_UP_SALES = Query(
        and (l.sales_30d, l.transaction_count_30d, l.last_activity_at) is distinct from (t.amount, t.count, t.last_at)
     """,
     row=Nothing,
+)
+
+# Every agent has a row in the present hour, so that a region's float is the sum of all. What
+# it was given after the last look of the hour before is put there now. Reserved is what
+# sweeps that were asked for would take.
+LOOK_AT_FLOATS = Query(
+    """
+    /* dashboard.look_at_floats */
+    with looked as (
+        select a.id, a.country, a.city, a.currency, coalesce(f.balance, 0) as balance,
+               date_trunc('hour', now(), 'UTC') as hour, r.reserved, g.now as given, g.before as given_before
+          from tenancy.agents a
+          left join ledger.accounts f on f.id = 'agent:' || a.id || ':float:' || a.currency
+         cross join lateral (
+                select coalesce(sum((x.params -> 'amount' ->> 'minor')::bigint), 0) as reserved
+                  from approvals.ops_actions x
+                 where x.target_tenant_type = 'agent' and x.target_tenant_id = a.id
+                   and x.action_type = 'ADJUST_FLOAT' and x.params ->> 'adjustment' = 'sweep'
+                   and x.params -> 'amount' ->> 'currency' = a.currency
+                   and x.state in ('pending', 'blocked', 'approved', 'scheduled', 'executing',
+                                   'execution_unknown')) as r
+         cross join lateral (
+                select coalesce(sum(t.amount) filter (where t.posted_at >= date_trunc('hour', now(), 'UTC')), 0)
+                           as now,
+                       sum(t.amount) filter (where t.posted_at < date_trunc('hour', now(), 'UTC')) as before
+                  from ledger.transfers t
+                 where t.agent_id = a.id and t.currency = a.currency and t.cause = 'float.adjusted'
+                   and t.target = 'agent:' || a.id || ':float:' || a.currency
+                   and t.posted_at >= date_trunc('hour', now(), 'UTC') - interval '1 hour') as g
+         where a.status = 'active'
+    ),
+    written as (
+        insert into ops.dash_aggregates_hourly as d
+               (bucket_ts, tenant_type, tenant_id, country, region, city, currency, float_available,
+                float_reserved, float_distributed)
+        select hour, 'agent', id, country, ops.region_of(country), city, currency, balance, reserved, given
+          from looked
+         union all
+        select hour - interval '1 hour', 'agent', id, country, ops.region_of(country), city, currency, null, null,
+               given_before
+          from looked
+         where given_before is not null
+            on conflict (scope, currency, bucket_ts)
+            do update set float_available = coalesce(excluded.float_available, d.float_available),
+                          float_reserved = coalesce(excluded.float_reserved, d.float_reserved),
+                          float_distributed = excluded.float_distributed, updated_at = now()
+         where (d.float_available, d.float_reserved, d.float_distributed)
+               is distinct from (coalesce(excluded.float_available, d.float_available),
+                                 coalesce(excluded.float_reserved, d.float_reserved),
+                                 excluded.float_distributed)
+     returning currency, bucket_ts
+    )
+    select (select json_agg(json_build_object('tenant_type', 'agent', 'tenant_id', '', 'currency', currency,
+                                              'hour', bucket_ts))
+              from (select distinct currency, bucket_ts from written) as w)::text as touched,
+           (select count(*) from written) as marks
+    """,
+    row=TouchedRow,
 )

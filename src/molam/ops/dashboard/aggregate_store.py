@@ -85,6 +85,10 @@ TOUCH_RANGE = Query(
     select tenant_type, tenant_id, currency, bucket_ts
       from ops.dash_aggregates_hourly
      where tenant_type in ('merchant', 'bank') and bucket_ts >= :begins and bucket_ts < :ends
+     union
+    select tenant_type, coalesce(tenant_id, ''), currency, bucket_ts
+      from ops.dash_reported_hourly
+     where bucket_ts >= :begins and bucket_ts < :ends
     """,
     row=Nothing,
 )
@@ -95,6 +99,7 @@ _TOUCHED = """
                as t(tenant_type text, tenant_id text, currency text, hour timestamptz)
          where tenant_type = """
 
+# An agent's row stays, for the float that was seen in that hour.
 CLEAR = Query(
     """
     /* dashboard.clear_hours */
@@ -108,10 +113,22 @@ CLEAR = Query(
          using touched t
          where t.tenant_type = 'merchant' and c.merchant_id = t.tenant_id
            and c.currency = t.currency and c.bucket_ts = t.hour
+    ),
+    emptied as (
+        update ops.dash_aggregates_hourly a
+           set (gmv, transaction_count, attempts_count, unique_customers, total_fees, partner_fees, refunds_amount,
+                refunds_count, disputes_amount, disputes_count, chargebacks_count, fraud_count, payouts_amount,
+                payouts_count, payout_failed_count, payout_pending_count, payout_pending_amount) = (
+                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+          from touched t join tenancy.agents g on g.id = t.tenant_id
+         where t.tenant_type = 'agent' and a.scope = 'agent:' || t.tenant_id and a.currency = t.currency
+           and a.bucket_ts = t.hour
     )
     delete from ops.dash_aggregates_hourly a
      using touched t
      where a.scope = t.tenant_type || ':' || t.tenant_id and a.currency = t.currency and a.bucket_ts = t.hour
+       and (t.tenant_type in ('merchant', 'bank')
+            or t.tenant_type = 'agent' and not exists (select from tenancy.agents g where g.id = t.tenant_id))
     """,
     row=Nothing,
 )
@@ -226,51 +243,35 @@ ADD_UP_BANKS = Query(
     row=Nothing,
 )
 
-# Every agent has a row in the present hour, so that a region's float is the sum of all.
-LOOK_AT_FLOATS = Query(
-    """
-    /* dashboard.look_at_floats */
-    with looked as (
-        select a.id, a.country, a.city, a.currency, coalesce(f.balance, 0) as balance,
-               date_trunc('hour', now(), 'UTC') as hour,
-               (select coalesce(sum(t.amount), 0)
-                  from ledger.transfers t
-                 where t.agent_id = a.id and t.currency = a.currency and t.cause = 'float.adjusted'
-                   and t.target = 'agent:' || a.id || ':float:' || a.currency
-                   and t.posted_at >= date_trunc('hour', now(), 'UTC')) as distributed
-          from tenancy.agents a
-          left join ledger.accounts f on f.id = 'agent:' || a.id || ':float:' || a.currency
-         where a.status = 'active'
-    ),
-    written as (
-        insert into ops.dash_aggregates_hourly as d
-               (bucket_ts, tenant_type, tenant_id, country, region, city, currency, float_available,
-                float_distributed)
-        select hour, 'agent', id, country, ops.region_of(country), city, currency, balance, distributed
-          from looked
-            on conflict (scope, currency, bucket_ts)
-            do update set float_available = excluded.float_available,
-                          float_distributed = excluded.float_distributed, updated_at = now()
-         where (d.float_available, d.float_distributed)
-               is distinct from (excluded.float_available, excluded.float_distributed)
-     returning currency, bucket_ts
-    )
-    select (select json_agg(json_build_object('tenant_type', 'agent', 'tenant_id', '', 'currency', currency,
-                                              'hour', bucket_ts))
-              from (select distinct currency, bucket_ts from written) as w)::text as touched,
-           (select count(*) from written) as marks
-    """,
-    row=TouchedRow,
-)
-
 # The platform, its countries and its regions, from the rows of merchants, banks and agents:
-# payouts are counted at merchants, statements at banks, floats at agents.
+# payouts are counted at merchants, statements at banks, floats at agents. With them goes what
+# other modules told of the platform or a region as a whole.
 ROLL_UP = Query(
     """
     /* dashboard.roll_up */
     with touched as materialized (
         select distinct currency, hour
           from json_to_recordset(:touched::json) as t(currency text, hour timestamptz)
+    ),
+    parts as (
+        select a.bucket_ts, a.tenant_type, a.country, a.region, a.currency, a.gmv, a.transaction_count,
+               a.attempts_count, a.total_fees, a.partner_fees, a.refunds_amount, a.refunds_count, a.disputes_amount,
+               a.disputes_count, a.chargebacks_count, a.fraud_count, a.payouts_amount, a.payouts_count,
+               a.payout_failed_count, a.payout_pending_count, a.payout_pending_amount, a.float_available,
+               a.float_reserved, a.float_distributed, a.recon_lines, a.recon_matched
+          from touched t
+          join ops.dash_aggregates_hourly a
+            on a.bucket_ts = t.hour and a.currency = t.currency
+           and a.tenant_type in ('merchant', 'bank', 'agent')
+         union all
+        select r.bucket_ts, r.tenant_type, r.country, r.region, r.currency, r.gmv, r.transaction_count,
+               r.attempts_count, r.total_fees, r.partner_fees, r.refunds_amount, r.refunds_count, r.disputes_amount,
+               r.disputes_count, r.chargebacks_count, r.fraud_count, r.payouts_amount, r.payouts_count,
+               r.payout_failed_count, r.payout_pending_count, r.payout_pending_amount, r.float_available,
+               null, 0, 0, 0
+          from touched t
+          join ops.dash_reported r
+            on r.bucket_ts = t.hour and r.currency = t.currency and r.tenant_type in ('platform', 'region')
     ),
     kept as materialized (
         select a.bucket_ts, a.currency,
@@ -279,23 +280,22 @@ ROLL_UP = Query(
                a.country, a.region,
                coalesce(sum(gmv), 0) as gmv, sum(transaction_count) as transaction_count,
                sum(attempts_count) as attempts_count, sum(total_fees) as total_fees,
-               coalesce(sum(partner_fees) filter (where a.tenant_type = 'merchant'), 0) as partner_fees,
+               coalesce(sum(partner_fees) filter (where a.tenant_type <> 'bank'), 0) as partner_fees,
                sum(refunds_amount) as refunds_amount, sum(refunds_count) as refunds_count,
                sum(disputes_amount) as disputes_amount, sum(disputes_count) as disputes_count,
                sum(chargebacks_count) as chargebacks_count, sum(fraud_count) as fraud_count,
-               coalesce(sum(payouts_amount) filter (where a.tenant_type = 'merchant'), 0) as payouts_amount,
-               coalesce(sum(payouts_count) filter (where a.tenant_type = 'merchant'), 0) as payouts_count,
-               coalesce(sum(payout_failed_count) filter (where a.tenant_type = 'merchant'), 0) as failed,
-               coalesce(sum(payout_pending_count) filter (where a.tenant_type = 'merchant'), 0) as pending,
-               coalesce(sum(payout_pending_amount) filter (where a.tenant_type = 'merchant'), 0) as pending_amount,
-               sum(float_available) as float_available, sum(float_distributed) as float_distributed,
+               coalesce(sum(payouts_amount) filter (where a.tenant_type <> 'bank'), 0) as payouts_amount,
+               coalesce(sum(payouts_count) filter (where a.tenant_type <> 'bank'), 0) as payouts_count,
+               coalesce(sum(payout_failed_count) filter (where a.tenant_type <> 'bank'), 0) as failed,
+               coalesce(sum(payout_pending_count) filter (where a.tenant_type <> 'bank'), 0) as pending,
+               coalesce(sum(payout_pending_amount) filter (where a.tenant_type <> 'bank'), 0) as pending_amount,
+               sum(float_available) as float_available, sum(float_reserved) as float_reserved,
+               sum(float_distributed) as float_distributed,
                sum(recon_lines) as recon_lines, sum(recon_matched) as recon_matched
-          from touched t
-          join ops.dash_aggregates_hourly a
-            on a.bucket_ts = t.hour and a.currency = t.currency
-           and a.tenant_type in ('merchant', 'bank', 'agent')
+          from parts a
          group by grouping sets ((a.bucket_ts, a.currency), (a.bucket_ts, a.currency, a.region),
                                  (a.bucket_ts, a.currency, a.country, a.region))
+        having grouping(a.country) = 1 or a.country is not null
     ),
     people as materialized (
         select c.bucket_ts, c.currency, m.country, ops.region_of(m.country) as region,
@@ -319,12 +319,12 @@ ROLL_UP = Query(
            (bucket_ts, tenant_type, tenant_id, country, region, currency, gmv, transaction_count, attempts_count,
             unique_customers, total_fees, partner_fees, refunds_amount, refunds_count, disputes_amount,
             disputes_count, chargebacks_count, fraud_count, payouts_amount, payouts_count, payout_failed_count,
-            payout_pending_count, payout_pending_amount, float_available, float_distributed, recon_lines,
-            recon_matched)
+            payout_pending_count, payout_pending_amount, float_available, float_reserved, float_distributed,
+            recon_lines, recon_matched)
     select k.bucket_ts, k.kind, k.id, k.country, k.region, k.currency, gmv, transaction_count, attempts_count,
            coalesce(p.customers, 0), total_fees, partner_fees, refunds_amount, refunds_count, disputes_amount,
            disputes_count, chargebacks_count, fraud_count, payouts_amount, payouts_count, failed, pending,
-           pending_amount, float_available, float_distributed, recon_lines, recon_matched
+           pending_amount, float_available, float_reserved, float_distributed, recon_lines, recon_matched
       from kept k
       left join people p
         on p.bucket_ts = k.bucket_ts and p.currency = k.currency
@@ -333,14 +333,44 @@ ROLL_UP = Query(
         do update set (region, gmv, transaction_count, attempts_count, unique_customers, total_fees, partner_fees,
                        refunds_amount, refunds_count, disputes_amount, disputes_count, chargebacks_count, fraud_count,
                        payouts_amount, payouts_count, payout_failed_count, payout_pending_count,
-                       payout_pending_amount, float_available, float_distributed, recon_lines, recon_matched,
-                       updated_at) = (
+                       payout_pending_amount, float_available, float_reserved, float_distributed, recon_lines,
+                       recon_matched, updated_at) = (
             excluded.region, excluded.gmv, excluded.transaction_count, excluded.attempts_count,
             excluded.unique_customers, excluded.total_fees, excluded.partner_fees, excluded.refunds_amount,
             excluded.refunds_count, excluded.disputes_amount, excluded.disputes_count, excluded.chargebacks_count,
             excluded.fraud_count, excluded.payouts_amount, excluded.payouts_count, excluded.payout_failed_count,
             excluded.payout_pending_count, excluded.payout_pending_amount, excluded.float_available,
-            excluded.float_distributed, excluded.recon_lines, excluded.recon_matched, now())
+            excluded.float_reserved, excluded.float_distributed, excluded.recon_lines, excluded.recon_matched,
+            now())
     """,
     row=Nothing,
+)
+
+# What is kept of an hour is kept while it may be shown. Payouts that are still on their way
+# are counted whenever they were made, so theirs stays. An old hour that is touched is added
+# up from what is stored, and forgotten again.
+_FORGET = """
+    delete from ops.{table}
+     where ctid = any(array(
+           select ctid
+             from ops.{table}
+            where bucket_ts < now() - make_interval(days => :days) {but}
+            limit :rows_max))
+"""
+_PENDING = "and payout_pending_count = 0"
+FORGET = (
+    Query(
+        "/* dashboard.forget_hours */"
+        + _FORGET.format(table="dash_aggregates_hourly", but=_PENDING),
+        row=Nothing,
+    ),
+    Query(
+        "/* dashboard.forget_reported */"
+        + _FORGET.format(table="dash_reported_hourly", but=_PENDING),
+        row=Nothing,
+    ),
+    Query(
+        "/* dashboard.forget_customers */" + _FORGET.format(table="dash_customer_hours", but=""),
+        row=Nothing,
+    ),
 )

@@ -7,12 +7,15 @@ from datetime import timedelta
 from prometheus_client import Counter, Gauge
 
 from molam.kernel.clock import Instant
-from molam.ops.dashboard import agent_store, snapshot_store
+from molam.ops.dashboard import agent_store, reported_store, snapshot_store
 from molam.ops.dashboard import aggregate_store as store
 from molam.platform.db import Database, Tx
 
 MARKS_MAX = 20_000
+KEPT_DAYS = 401
+"""As long as anything can be shown of: 400 days, and today."""
 _ROUNDS_MAX = 200
+_ROWS_MAX = 10_000
 _HOUR = timedelta(hours=1)
 
 ADDED_UP = Counter("molam_dashboard_hours_added_up_total", "Marks of changed hours taken in.")
@@ -69,12 +72,13 @@ async def _replace(tx: Tx, touched: str) -> None:
     await tx.run(store.COUNT_CUSTOMERS, touched=touched)
     await tx.run(store.ADD_UP_MERCHANTS, touched=touched)
     await tx.run(store.ADD_UP_BANKS, touched=touched)
+    await tx.run(reported_store.ADD_REPORTED, touched=touched)
     await tx.run(store.ROLL_UP, touched=touched)
 
 
 async def _look_at_floats(tx: Tx) -> None:
     await tx.run(agent_store.LOOK_AT_AGENTS)
-    looked = await tx.one(store.LOOK_AT_FLOATS)
+    looked = await tx.one(agent_store.LOOK_AT_FLOATS)
     assert looked is not None
     if looked.touched is not None:
         await tx.run(store.ROLL_UP, touched=looked.touched)
@@ -84,3 +88,17 @@ async def add_up_sales(db: Database) -> None:
     """Tell of each agent what it paid out in 30 days."""
     async with db.transaction("dashboard.add_up_sales") as tx:
         await tx.run(agent_store.ADD_UP_SALES)
+
+
+async def forget(db: Database) -> int:
+    """Forget hours that can no longer be shown, some at a time; return how many rows."""
+    forgotten = 0
+    for query in store.FORGET:
+        for _ in range(_ROUNDS_MAX):
+            async with db.transaction("dashboard.forget") as tx:
+                await tx.one(store.LOCK)
+                count = await tx.run(query, days=KEPT_DAYS, rows_max=_ROWS_MAX)
+            forgotten += count
+            if count < _ROWS_MAX:
+                break
+    return forgotten

@@ -18,6 +18,7 @@ from molam.approvals.views import plain
 from molam.kernel.refusals import Refusal
 from molam.ops.dashboard import permissions, queries, snapshot_store, widget_store
 from molam.ops.dashboard.model import (
+    PLATFORM,
     GroupBy,
     MetricUnknown,
     RangeRefused,
@@ -27,6 +28,7 @@ from molam.ops.dashboard.model import (
     TenantType,
 )
 from molam.ops.dashboard.queries import Value
+from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes
 from molam.platform.web.wire import CurrencyCode, Identifier, QueryMalformed
 
@@ -44,18 +46,22 @@ _LAG_MAX_S = 300
 class Of(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     tenant_type: TenantType = msgspec.field(name="tenantType")
     tenant_id: Identifier | None = msgspec.field(default=None, name="tenantId")
+    country: Country | None = None
+    region: Region | None = None
     currency: CurrencyCode | None = None
 
-    @property
-    def tenant(self) -> Tenant:
-        return Tenant(self.tenant_type, self.tenant_id)
+    async def tenant(self, tx: Tx) -> Tenant:
+        """
+        Raises:
+            TenantRefused: of nobody, or of somebody who is in another place.
+        """
+        whose = Tenant(self.tenant_type, self.tenant_id)
+        return await queries.narrowed(tx, whose, country=self.country, region=self.region)
 
 
 class SeriesAsked(Of, forbid_unknown_fields=True, kw_only=True):
     time_range: Short = msgspec.field(default="7d", name="timeRange")
     group_by: GroupBy = msgspec.field(default="day", name="groupBy")
-    country: Country | None = None
-    region: Region | None = None
 
 
 class AlertsAsked(Of, forbid_unknown_fields=True, kw_only=True):
@@ -76,6 +82,7 @@ class MapAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         default=50.0, name="radiusKm"
     )
     country: Country | None = None
+    region: Region | None = None
     currency: CurrencyCode | None = None
     limit: Limit = 50
     offset: Offset = 0
@@ -155,7 +162,7 @@ FIGURES: tuple[type[Refusal], ...] = (
 async def overview(request: Request, _caller: Caller, query: Of) -> OverviewAnswer:
     """Tell how the last seven days went, in one currency; the others are named beside."""
     async with request.app.state.db.transaction("dashboard.overview", readonly=True) as tx:
-        found = await queries.overview(tx, query.tenant, currency=query.currency)
+        found = await queries.overview(tx, await query.tenant(tx), currency=query.currency)
     return OverviewAnswer(
         found.snapshot, found.snapshot_ts, found.currency, found.currencies, found.previous
     )
@@ -175,10 +182,9 @@ async def timeseries(request: Request, _caller: Caller, query: SeriesAsked) -> S
         found = await queries.series(
             tx,
             request.path_params["metric"],
-            query.tenant,
+            await query.tenant(tx),
             span=span,
             currency=query.currency,
-            place=(query.country, query.region),
         )
     points = [PointView(each.at, each.value) for each in found.points]
     return SeriesAnswer(found.metric, span.text, span.group_by, found.currency, found.unit, points)
@@ -196,8 +202,9 @@ async def heatmap(request: Request, _caller: Caller, query: SeriesAsked) -> Heat
     span = Span.read(query.time_range, query.group_by, now=request.app.state.watch.clock.now())
     metric = request.path_params["metric"]
     async with request.app.state.db.transaction("dashboard.heatmap", readonly=True) as tx:
-        currency = await queries.currency_of(tx, query.tenant, query.currency)
-        cells = await queries.heatmap(tx, metric, query.tenant, span=span, currency=currency)
+        tenant = await query.tenant(tx)
+        currency = await queries.currency_of(tx, tenant, query.currency)
+        cells = await queries.heatmap(tx, metric, tenant, span=span, currency=currency)
     return HeatAnswer(metric, currency, cells)
 
 
@@ -220,8 +227,8 @@ async def agents_map(request: Request, _caller: Caller, query: MapAsked) -> Agen
         else:
             rows = await queries.agents(
                 tx,
+                await queries.narrowed(tx, PLATFORM, country=query.country, region=query.region),
                 currency=query.currency,
-                country=query.country,
                 limit=query.limit,
                 offset=query.offset,
             )
@@ -240,15 +247,17 @@ async def alerts(request: Request, _caller: Caller, query: AlertsAsked) -> Alert
     severities = None if query.severity is None else query.severity.split(",")
     if severities is not None and not _SEVERITIES.issuperset(severities):
         raise QueryMalformed(f"severity is one of {', '.join(sorted(_SEVERITIES))}, or several.")
-    rows = await request.app.state.db.read(
-        widget_store.LIST_ALERTS,
-        statuses=[query.status],
-        severities=severities,
-        tenant_type=query.tenant.type,
-        tenant_id=query.tenant.id,
-        limit=query.limit,
-        offset=query.offset,
-    )
+    async with request.app.state.db.transaction("dashboard.alerts", readonly=True) as tx:
+        tenant = await query.tenant(tx)
+        rows = await tx.all(
+            widget_store.LIST_ALERTS,
+            statuses=[query.status],
+            severities=severities,
+            tenant_type=tenant.type,
+            tenant_id=tenant.id,
+            limit=query.limit,
+            offset=query.offset,
+        )
     return AlertsAnswer([plain(row) for row in rows], len(rows))
 
 

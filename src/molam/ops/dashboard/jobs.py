@@ -1,9 +1,9 @@
-"""What the dashboard does by the clock: add up, store snapshots, recommend."""
+"""What the dashboard does by the clock: add up, store snapshots, check, recommend, forget."""
 
 from __future__ import annotations
 
 from molam.alerts.runtime import Watch
-from molam.ops.dashboard import aggregates, recommendations
+from molam.ops.dashboard import aggregates, checking, recommendations
 from molam.platform.db import Database
 from molam.platform.jobs import Cron
 
@@ -13,11 +13,19 @@ def crons(watch: Watch) -> list[Cron]:
         await aggregates.refresh(db)
         await aggregates.refresh_snapshots(db, now=watch.clock.now())
 
+    async def check(db: Database) -> None:
+        await checking.check(db)
+
+    async def forget(db: Database) -> None:
+        await aggregates.forget(db)
+
     async def recommend(_db: Database) -> None:
         await recommendations.refresh(watch)
 
     return [
         Cron("dashboard.refresh", "* * * * *", refresh),
         Cron("dashboard.add_up_sales", "11 * * * *", aggregates.add_up_sales),
+        Cron("dashboard.check", "*/5 * * * *", check),
         Cron("dashboard.recommend", "*/5 * * * *", recommend),
+        Cron("dashboard.forget", "47 2 * * *", forget),
     ]

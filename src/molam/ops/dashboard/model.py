@@ -13,6 +13,8 @@ from molam.kernel.clock import Instant
 from molam.kernel.refusals import Kind, Refusal
 
 TenantType = Literal["platform", "merchant", "agent", "bank", "region"]
+OfType = TenantType | Literal["country"]
+"""Whom figures can be of: a country is a part of the platform, and no tenant."""
 Unit = Literal["amount", "count", "share"]
 How = Literal["sum", "last", "ratio", "distinct"]
 GroupBy = Literal["hour", "day"]
@@ -69,12 +71,6 @@ class RecommendationAbsent(Refusal):
     title = "No such recommendation"
 
 
-class RecommendationEnded(Refusal):
-    code = "recommendation-ended"
-    kind = Kind.CONFLICT
-    title = "This recommendation is no longer open"
-
-
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """
@@ -84,7 +80,7 @@ class Tenant:
         TenantRefused: the platform has an id, or somebody else has none.
     """
 
-    type: TenantType
+    type: OfType
     id: str | None = None
 
     def __post_init__(self) -> None:
@@ -131,6 +127,7 @@ def _metrics() -> dict[str, Metric]:
         *(Metric(name, "count", "sum") for name in counts.split()),
         Metric("unique_customers", "count", "distinct"),
         Metric("float_available", "amount", "last"),
+        Metric("float_reserved", "amount", "last"),
         Metric("conversion_rate", "share", "ratio", ("transaction_count", "attempts_count")),
         Metric("fraud_rate", "share", "ratio", ("fraud_count", "transaction_count")),
         Metric("reconciliation_match_rate", "share", "ratio", ("recon_matched", "recon_lines")),

@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from molam.kernel.currency import currency
 from molam.kernel.refusals import Refusal
 from molam.ops.dashboard import permissions, queries, widgets
-from molam.ops.dashboard.model import METRICS, WIDGET_KINDS, Tenant
+from molam.ops.dashboard.model import METRICS, WIDGET_KINDS, OfType, Tenant
 from molam.ops.dashboard.pages_panels import Panel, Reader, Scope, panel, refused_panel
 from molam.ops.dashboard.queries import Overview
 from molam.ops.dashboard.widgets import Placed, Widget
@@ -31,7 +31,6 @@ from molam.platform.web.templating import language_of
 
 routes = Routes()
 
-TenantType = Literal["platform", "merchant", "agent", "bank", "region"]
 Range = Literal["24h", "7d", "30d", "90d"]
 RANGES: tuple[Range, ...] = get_args(Range)
 TenantId = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -56,9 +55,9 @@ _OF_RANKINGS = frozenset({"table", "chart_pie"})
 
 
 class ScopeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom the page is about: the whole platform, or one of its tenants."""
+    """Whom the page is about: the whole platform, a country, or one of its tenants."""
 
-    tenant_type: TenantType = "platform"
+    tenant_type: OfType = "platform"
     tenant_id: TenantId | None = None
     currency: CurrencyCode | None = None
     range: Range | None = None
@@ -180,7 +179,7 @@ async def read_home(
             for each in placed
             if not each.hidden
         ]
-        name = await _name_of(tx, scope.tenant)
+        name = await name_of(tx, scope.tenant, reader.formats)
     return Home(
         scope=scope,
         scope_name=name,
@@ -193,9 +192,12 @@ async def read_home(
     )
 
 
-async def _name_of(tx: Tx, tenant: Tenant) -> str:
+async def name_of(tx: Tx, tenant: Tenant, formats: Formats) -> str:
+    """Name whom figures are of; nothing for the whole platform."""
     if tenant.id is None:
         return ""
+    if tenant.type == "country":
+        return formats.country(tenant.id)
     found = await queries.tenants(tx, tenant.type, search=tenant.id, limit=20)
     return next((each.name for each in found if each.id == tenant.id), tenant.id)
 

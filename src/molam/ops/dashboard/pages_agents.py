@@ -13,10 +13,12 @@ from starlette.responses import Response
 from molam.kernel.currency import UnknownCurrency, currency
 from molam.ops.dashboard import pages_draw as draw
 from molam.ops.dashboard import permissions, queries
-from molam.ops.dashboard.model import Tenant
+from molam.ops.dashboard.model import PLATFORM, TenantRefused
 from molam.ops.dashboard.pages import CurrencyCode
 from molam.ops.shell import framed
 from molam.platform.web import Caller, Routes
+from molam.platform.web.l10n import Formats
+from molam.platform.web.templating import language_of
 
 routes = Routes()
 
@@ -28,6 +30,7 @@ MAP_MAX = 300
 class AgentsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: CurrencyCode | None = None
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")] | None = None
+    region: Annotated[str, Meta(pattern=r"^[A-Z]{2,16}\Z")] | None = None
     page: Annotated[int, Meta(ge=1, le=1000)] = 1
     lat: Annotated[float, Meta(ge=-90, le=90)] | None = None
     lon: Annotated[float, Meta(ge=-180, le=180)] | None = None
@@ -54,13 +57,15 @@ class AgentsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs=permissions.VIEW,
     page=True,
     query=AgentsQuery,
-    refuses=(UnknownCurrency,),
+    refuses=(UnknownCurrency, TenantRefused),
 )
 async def agents(request: Request, caller: Caller, query: AgentsQuery) -> Response:
     """Rank agents by what they hold against their floor, or list those around a place."""
     if query.currency is not None:
         currency(query.currency)
+    formats = Formats(language_of(request, caller))
     async with request.app.state.db.transaction("dashboard.agents", readonly=True) as tx:
+        whose = await queries.narrowed(tx, PLATFORM, country=query.country, region=query.region)
         if query.lat is not None and query.lon is not None:
             found = await queries.agents_nearby(
                 tx, query.lat, query.lon, radius_km=query.km, limit=NEARBY_MAX
@@ -69,15 +74,13 @@ async def agents(request: Request, caller: Caller, query: AgentsQuery) -> Respon
         else:
             found = await queries.agents(
                 tx,
+                whose,
                 currency=query.currency,
-                country=query.country,
                 limit=PAGE_ROWS + 1,
                 offset=(query.page - 1) * PAGE_ROWS,
             )
-            mapped = await queries.agents(
-                tx, currency=query.currency, country=query.country, limit=MAP_MAX
-            )
-        about = await queries.overview(tx, Tenant("platform"), currency=query.currency)
+            mapped = await queries.agents(tx, whose, currency=query.currency, limit=MAP_MAX)
+        currencies = await queries.currencies_of(tx, whose)
     more = len(found) > PAGE_ROWS and not query.is_near
     return await framed(
         request,
@@ -89,7 +92,8 @@ async def agents(request: Request, caller: Caller, query: AgentsQuery) -> Respon
         dots=draw.scatter(mapped),
         low=sum(draw.level_of(each) == "low" for each in mapped),
         is_sample=len(mapped) == MAP_MAX,
-        currencies=about.currencies,
+        currencies=currencies,
+        inside=formats.country(query.country) if query.country else query.region,
         newer=query.address(page=query.page - 1) if query.page > 1 else None,
         older=query.address(page=query.page + 1) if more else None,
     )

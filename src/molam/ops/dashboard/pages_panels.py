@@ -116,9 +116,8 @@ class Panel:
 
     @property
     def is_of_all(self) -> bool:
-        """It is about the whole platform, whomever the page is about."""
-        kinds = {"table", "chart_pie", "map", "pending_approvals_list"}
-        return self.kind in kinds or "agents" in self.data
+        """It is the reader's own, whomever the page is about."""
+        return self.kind == "pending_approvals_list"
 
     @property
     def is_empty(self) -> bool:
@@ -176,7 +175,7 @@ def _row(row: dict[str, Any], data: dict[str, Any], scope: Scope, reader: Reader
     shown = dict(row) | {"href": _ranked_address(row, data, scope)}
     shown |= {name: _moment(row[name]) for name in ("at", "created_at") if row.get(name)}
     if data.get("by") == "country":
-        shown["name"] = reader.formats.locale.territories.get(row["id"], row["name"])
+        shown["name"] = reader.formats.country(row["id"])
     title = _title(row, reader)
     if title is not None:
         shown["title"] = title
@@ -201,13 +200,9 @@ def _moment(value: object) -> datetime:
 
 
 def _ranked_address(row: dict[str, Any], data: dict[str, Any], scope: Scope) -> str | None:
-    by, metric = data.get("by"), str(data.get("metric") or "")
+    by = data.get("by")
     if by is None:
         return None
-    if by == "country":
-        return scope.address(
-            "/dashboard/rows", metric=metric, country=row["id"], currency=data.get("currency")
-        )
     return scope.address(tenant_type=str(by), tenant_id=row["id"], currency=data.get("currency"))
 
 

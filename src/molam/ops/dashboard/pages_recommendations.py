@@ -118,6 +118,17 @@ async def one(request: Request, caller: Caller, query: PageQuery) -> Response:
     return await _show(request, caller, message=said(query.said))
 
 
+@routes.get(
+    "/dashboard/sira/recommendations/{id:uuid}",
+    needs=permissions.VIEW,
+    page=True,
+)
+async def shown_as_alert(request: Request, _caller: Caller) -> Response:
+    """Lead from the dashboard's alert of a recommendation to its page."""
+    address = f"/recommendations/{request.path_params['id']}"
+    return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)
+
+
 @routes.post(
     "/recommendations/{id:uuid}/apply",
     needs=permissions.APPLY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated
@@ -15,10 +16,12 @@ from molam.alerts.episodes import sentences
 from molam.ops.dashboard import pages_store as store
 from molam.ops.dashboard import permissions, queries
 from molam.ops.dashboard.model import METRICS, MetricUnknown
-from molam.ops.dashboard.pages import ScopeQuery, scope_of
+from molam.ops.dashboard.pages import ScopeQuery, name_of, scope_of
 from molam.ops.dashboard.pages_store import BegunRow
+from molam.ops.dashboard.query_store import Named
 from molam.ops.shell import framed, zone_of
 from molam.platform.web import Caller, Routes
+from molam.platform.web.l10n import Formats
 from molam.platform.web.templating import language_of
 
 routes = Routes()
@@ -36,7 +39,6 @@ class RowsQuery(ScopeQuery, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     metric: Annotated[str, Meta(max_length=64)]
     from_: datetime | None = msgspec.field(name="from", default=None)
     to: datetime | None = None
-    country: Annotated[str, Meta(max_length=8)] | None = None
 
 
 class ChoiceQuery(ScopeQuery, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +58,9 @@ async def rows(request: Request, caller: Caller, query: RowsQuery) -> Response:
         raise MetricUnknown("Choose a metric of the dashboard.")
     scope = scope_of(query)
     if query.metric in _OF_AGENTS:
-        return _to(scope.address("/agents", tenant_type=None, tenant_id=None, range=None))
+        tenant, usual = scope.tenant, {"tenant_type": None, "tenant_id": None, "range": None}
+        place = {tenant.type: tenant.id} if tenant.type in {"country", "region"} else {}
+        return _to(scope.address("/agents", **usual, **place))
     if query.metric in _OF_BOOKS:
         return _to("/ops/statements")
     end = _aware(query.to) or request.app.state.clock.now()
@@ -68,7 +72,6 @@ async def rows(request: Request, caller: Caller, query: RowsQuery) -> Response:
             scope.tenant,
             times=(start, end),
             currency=query.currency,
-            country=query.country,
         )
         begun = await tx.all(
             store.LIST_BEGUN,
@@ -78,12 +81,14 @@ async def rows(request: Request, caller: Caller, query: RowsQuery) -> Response:
             tenant_id=scope.tenant.id,
             limit=ALERTS_MAX,
         )
+        name = await name_of(tx, scope.tenant, Formats(language_of(request, caller)))
     return await framed(
         request,
         caller,
         "dashboard_rows.html",
         place="home",
         scope=scope,
+        scope_name=name,
         metric=query.metric,
         start=start,
         end=end,
@@ -113,10 +118,12 @@ def _aware(at: datetime | None) -> datetime | None:
 @routes.get("/dashboard/scope", needs=permissions.VIEW, page=True, query=ChoiceQuery)
 async def choice(request: Request, caller: Caller, query: ChoiceQuery) -> Response:
     """Choose the merchant, agent, bank or region that the home is about."""
+    formats, search = Formats(language_of(request, caller)), query.search.strip()
     async with request.app.state.db.transaction("dashboard.scope", readonly=True) as tx:
-        found = await queries.tenants(
-            tx, query.tenant_type, search=query.search.strip(), limit=TENANTS_SHOWN
-        )
+        if query.tenant_type == "country":
+            found = _countries(await queries.tenants(tx, "country", limit=300), formats, search)
+        else:
+            found = await queries.tenants(tx, query.tenant_type, search=search, limit=TENANTS_SHOWN)
     scope = scope_of(query)
     return await framed(
         request,
@@ -129,3 +136,11 @@ async def choice(request: Request, caller: Caller, query: ChoiceQuery) -> Respon
         found=found,
         is_full=len(found) == TENANTS_SHOWN,
     )
+
+
+def _countries(known: Sequence[Named], formats: Formats, search: str) -> list[Named]:
+    """Name countries in the reader's language, and find them by that name."""
+    named = [Named(each.id, formats.country(each.id)) for each in known]
+    wanted = search.casefold()
+    found = [each for each in named if wanted in f"{each.id} {each.name}".casefold()]
+    return sorted(found, key=lambda each: each.name)

@@ -26,7 +26,8 @@ LIST_BEGUN = Query(
     select id, alert_type, severity, title, facts, created_at
       from alerts.alerts
      where created_at >= :begins and created_at < :ends
-       and (:tenant_type::text = 'platform' or (tenant_type = :tenant_type and tenant_id = :tenant_id))
+       and (:tenant_type::text = 'platform' or (tenant_type = :tenant_type and tenant_id = :tenant_id)
+            or ops.lies_in(:tenant_type, :tenant_id, tenant_type, tenant_id))
      order by created_at desc, id desc
      limit :limit
     """,

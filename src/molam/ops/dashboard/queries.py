@@ -14,10 +14,10 @@ from molam.ops.dashboard.agent_store import Agent
 from molam.ops.dashboard.model import (
     PLATFORM,
     Metric,
+    OfType,
     Span,
     Tenant,
     TenantRefused,
-    TenantType,
     Unit,
     metric_named,
 )
@@ -112,13 +112,33 @@ def _total_of(metric: Metric) -> Query[store.ValueRow]:
 
 
 @functools.lru_cache(maxsize=256)
-def _ranking_of(by: str, metric: Metric) -> Query[store.Ranked]:
-    return store.ranking_of(by, metric.name, metric.how, metric.over)
+def _ranking_of(by: str, of: str, metric: Metric) -> Query[store.Ranked]:
+    return store.ranking_of(by, of, name=metric.name, how=metric.how, over=metric.over)
 
 
 @functools.lru_cache(maxsize=64)
 def _heat_of(metric: Metric) -> Query[store.Heat]:
     return store.heat_of(metric.name, metric.how, metric.over)
+
+
+async def narrowed(tx: Tx, tenant: Tenant, *, country: str | None, region: str | None) -> Tenant:
+    """
+    Tell whose figures are asked for when only those of a country or a region are.
+
+    Raises:
+        TenantRefused: somebody who is in one is asked for, or the country is in another region.
+    """
+    if country is None and region is None:
+        return tenant
+    if tenant.type != "platform":
+        raise TenantRefused("Only the platform's figures are told by country or region.")
+    if country is None:
+        return Tenant("region", region)
+    if region is not None:
+        found = await tx.one(store.FIND_REGION, country=country)
+        if found is None or found.region != region:
+            raise TenantRefused(f"{country} is not in {region}.", country=country, region=region)
+    return Tenant("country", country)
 
 
 async def currency_of(tx: Tx, tenant: Tenant, currency: str | None = None) -> str:
@@ -144,7 +164,7 @@ async def overview(tx: Tx, tenant: Tenant, *, currency: str | None = None) -> Ov
 
     Currencies are never mixed: each has figures of its own.
     """
-    found = await tx.one(store.FIND_SNAPSHOT, tenant_type=tenant.type, tenant_id=tenant.id)
+    found = await tx.one(store.FIND_SNAPSHOT, scope=tenant.scope)
     if found is None:
         found = await tx.one(store.COMPUTE_SNAPSHOT, scope=tenant.scope)
     assert found is not None
@@ -183,20 +203,18 @@ async def series(
     *,
     span: Span,
     currency: str | None = None,
-    place: tuple[str | None, str | None] = (None, None),
 ) -> Series:
     """
-    Tell one figure by hours or days; *place* is a country and a region of the platform's.
+    Tell one figure by hours or days.
 
     Raises:
         MetricUnknown: there is no such figure.
-        TenantRefused: a place is asked of somebody who is in one.
     """
     known = metric_named(metric)
     shown = await currency_of(tx, tenant, currency)
     rows = await tx.all(
         _series_of(known),
-        scope=_scope(tenant, *place),
+        scope=tenant.scope,
         currency=shown,
         begins=span.start,
         bucket=span.bucket,
@@ -206,14 +224,28 @@ async def series(
     return Series(known.name, known.unit, shown, points)
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Of whom the most are listed, by which figure, and of how long a time."""
+
+    by: By
+    metric: str
+    span: Span
+    limit: int = 10
+
+
 async def ranking(
-    tx: Tx, by: By, metric: str, *, span: Span, currency: str | None = None, limit: int = 10
+    tx: Tx, asked: Ranking, tenant: Tenant, *, currency: str | None = None
 ) -> list[Ranked]:
-    """List who has most of one figure, in one currency."""
-    known = metric_named(metric)
-    shown = await currency_of(tx, PLATFORM, currency)
+    """List who of *tenant* has most of one figure, in one currency."""
+    known = metric_named(asked.metric)
     rows = await tx.all(
-        _ranking_of(by, known), currency=shown, begins=span.start, ends=span.end, limit=limit
+        _ranking_of(asked.by, tenant.type, known),
+        scope=tenant.scope,
+        currency=await currency_of(tx, tenant, currency),
+        begins=asked.span.start,
+        ends=asked.span.end,
+        limit=asked.limit,
     )
     return [Ranked(row.id, row.name, _plain(row.value, known)) for row in rows]
 
@@ -232,15 +264,20 @@ async def heatmap(
 
 async def agents(
     tx: Tx,
+    tenant: Tenant = PLATFORM,
     *,
     currency: str | None = None,
-    country: str | None = None,
     limit: int = 50,
     offset: int = 0,
 ) -> list[Agent]:
-    """List agents, those with the least of what they need first, whatever their currency."""
+    """List *tenant*'s agents, those with the least of what they need first."""
     return await tx.all(
-        agent_store.LIST_AGENTS, currency=currency, country=country, limit=limit, offset=offset
+        agent_store.LIST_AGENTS,
+        tenant_type=tenant.type,
+        tenant_id=tenant.id,
+        currency=currency,
+        limit=limit,
+        offset=offset,
     )
 
 
@@ -264,7 +301,6 @@ async def behind(
     *,
     times: tuple[datetime, datetime],
     currency: str | None = None,
-    country: str | None = None,
 ) -> list[Behind]:
     """List the newest 50 rows that a figure counts between two times."""
     known = metric_named(metric)
@@ -274,26 +310,17 @@ async def behind(
         tenant_type=tenant.type,
         tenant_id=tenant.id,
         currency=shown,
-        country=country,
         begins=times[0],
         ends=times[1],
         limit=50,
     )
 
 
-async def tenants(tx: Tx, type_: TenantType, *, search: str = "", limit: int = 20) -> list[Named]:
+async def tenants(tx: Tx, type_: OfType, *, search: str = "", limit: int = 20) -> list[Named]:
     """List whom figures can be shown of."""
     if type_ == "platform":
         return []
     return await tx.all(store.TENANTS[type_], search=search, limit=limit)
-
-
-def _scope(tenant: Tenant, country: str | None, region: str | None) -> str:
-    if country is None and region is None:
-        return tenant.scope
-    if tenant.type != "platform":
-        raise TenantRefused("Only the platform's figures are told by country or region.")
-    return f"country:{country}" if country is not None else f"region:{region}"
 
 
 def _plain(value: Decimal | None, metric: Metric) -> Value:

@@ -28,6 +28,11 @@ class ValueRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionRow:
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class CurrencyRow:
     currency: str
 
@@ -73,8 +78,7 @@ FIND_SNAPSHOT = Query(
     /* dashboard.find_snapshot */
     select payload, snapshot_ts
       from ops.dash_snapshots
-     where tenant_type = :tenant_type and tenant_id is not distinct from :tenant_id
-       and snapshot_ts > now() - interval '5 minutes'
+     where scope = :scope and snapshot_ts > now() - interval '5 minutes'
     """,
     row=SnapshotRow,
 )
@@ -85,6 +89,14 @@ COMPUTE_SNAPSHOT = Query(
     select ops.compute_dashboard_snapshot(:scope, now()) as payload, now() as snapshot_ts
     """,
     row=SnapshotRow,
+)
+
+FIND_REGION = Query(
+    """
+    /* dashboard.find_region */
+    select ops.region_of(:country) as region
+    """,
+    row=RegionRow,
 )
 
 LIST_CURRENCIES = Query(
@@ -178,18 +190,38 @@ _GROUPS = {
 }
 
 
-def ranking_of(by: str, name: str, how: str, over: tuple[str, str] | None) -> Query[Ranked]:
-    """Write the statement for who has most of one figure."""
+# Within a country or a region, its own parts; of anybody else, what there is of them.
+_PLACES = {"country": "a.country = substr(:scope, 9)", "region": "a.region = substr(:scope, 8)"}
+
+
+def _ranked_of(by: str, of: str) -> tuple[str, str, str]:
+    """Tell whose rows are ranked, the id of each, and its name."""
     where, id_, label = _GROUPS[by]
+    if of == "platform":
+        return f"{where} and :scope::text = 'platform'", id_, label
+    if of in _PLACES and not (of == "country" and by == "region"):
+        return f"{where} and {_PLACES[of]}", id_, label
+    if by in _PLACES:
+        return "a.scope = :scope", f"a.{by}", f"a.{by}"
+    return f"a.scope = :scope and {where}", id_, label
+
+
+def ranking_of(
+    by: str, of: str, *, name: str, how: str, over: tuple[str, str] | None
+) -> Query[Ranked]:
+    """Write the statement for who has most of one figure, of those who are part of *of*."""
+    where, id_, label = _ranked_of(by, of)
     value = "sum(a.unique_customers)::numeric" if how == "distinct" else _value(how, name, over)
     if how == "distinct" and by in {"country", "region", "merchant"}:
-        value = f"ops.distinct_customers('{by}:' || {id_}, :currency, :begins, :ends)::numeric"
+        whose = ":scope" if where.startswith("a.scope") else f"'{by}:' || {id_}"
+        value = f"ops.distinct_customers({whose}, :currency, :begins, :ends)::numeric"
     return Query(
         f"""
-    /* dashboard.rank_{by}_by_{name} */
+    /* dashboard.rank_{by}_of_{of}_by_{name} */
     select {id_} as id, coalesce({label}, {id_}) as name, {value} as value
       from ops.dash_aggregates_hourly a
-     where {where} and a.currency = :currency and a.bucket_ts >= :begins and a.bucket_ts < :ends
+     where {where} and {id_} is not null
+       and a.currency = :currency and a.bucket_ts >= :begins and a.bucket_ts < :ends
      group by {id_}
      order by 3 desc nulls last, 1
      limit :limit
@@ -222,11 +254,11 @@ _BEHIND = """
       from {table} x
       join tenancy.merchants m on m.id = x.merchant_id
      where x.currency = :currency and x.occurred_at >= :begins and x.occurred_at < :ends and {which}
-       and (:tenant_type::text = 'platform' or :tenant_type = 'agent' and false
+       and (:tenant_type::text = 'platform'
             or :tenant_type = 'merchant' and x.merchant_id = :tenant_id
+            or :tenant_type = 'country' and m.country = :tenant_id
             or :tenant_type = 'region' and ops.region_of(m.country) = :tenant_id
             or :tenant_type = 'bank' and {bank})
-       and (:country::text is null or m.country = :country)
      order by x.occurred_at desc, x.id desc
      limit :limit
 """
@@ -272,7 +304,10 @@ _TENANTS = {
     "merchant": "select id, name from tenancy.merchants",
     "agent": "select id, name from tenancy.agents where status = 'active'",
     "bank": "select id, name from payments.bank_profiles",
-    "region": "select distinct ops.region_of(country) as id, ops.region_of(country) as name from tenancy.merchants",
+    "country": """select country as id, country as name from tenancy.merchants
+                 union select country, country from tenancy.agents""",
+    "region": """select ops.region_of(country) as id, ops.region_of(country) as name from tenancy.merchants
+                 union select ops.region_of(country), ops.region_of(country) from tenancy.agents""",
 }
 TENANTS = {
     type_: Query(

@@ -10,14 +10,15 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from molam.alerts.remediation.recommendation_actions import RecommendationEnded
 from molam.approvals import endpoints as engine
 from molam.approvals.requests import actor_of
 from molam.approvals.views import plain
 from molam.approvals.wire import ActionBody, Answer, VoteBody, uuid_of
-from molam.ops.dashboard import permissions, recommendations
+from molam.ops.dashboard import permissions, queries, recommendations
+from molam.ops.dashboard.endpoints import Country, Region
 from molam.ops.dashboard.model import (
     RecommendationAbsent,
-    RecommendationEnded,
     Tenant,
     TenantRefused,
     TenantType,
@@ -40,6 +41,8 @@ class ListAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     status: Status = "pending"
     tenant_type: TenantType = msgspec.field(default="platform", name="tenantType")
     tenant_id: Identifier | None = msgspec.field(default=None, name="tenantId")
+    country: Country | None = None
+    region: Region | None = None
     limit: Limit = 50
     offset: Offset = 0
 
@@ -100,8 +103,9 @@ class Applied(msgspec.Struct, frozen=True):
 )
 async def listed(request: Request, _caller: Caller, query: ListAsked) -> ListAnswer:
     """List what is recommended, the most urgent first; for the platform, whosever it is."""
-    tenant = Tenant(query.tenant_type, query.tenant_id)
+    whose = Tenant(query.tenant_type, query.tenant_id)
     async with request.app.state.db.transaction("dashboard.recommended", readonly=True) as tx:
+        tenant = await queries.narrowed(tx, whose, country=query.country, region=query.region)
         rows = await recommendations.listing(
             tx, status=query.status, tenant=tenant, limit=query.limit, offset=query.offset
         )

@@ -145,7 +145,8 @@ LIST = Query(
       from ops.sira_dash_recommendations
      where status = :status
        and (status <> 'pending' or expires_at > now())
-       and (:tenant_type::text is null or (tenant_type = :tenant_type and tenant_id is not distinct from :tenant_id))
+       and (:tenant_type::text = 'platform' or (tenant_type = :tenant_type and tenant_id = :tenant_id)
+            or ops.lies_in(:tenant_type, :tenant_id, tenant_type, tenant_id))
      order by array_position(array['critical', 'high', 'medium', 'low'], priority), confidence_score desc,
               created_at desc, id
      limit :limit offset :offset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from molam.platform.web.l10n import Formats, Language
+from molam.platform.web.l10n import Formats, Language, of_name
 
 # (title, sentence) in English and in French.
 _SENTENCES = {
@@ -16,7 +16,7 @@ _SENTENCES = {
         ),
     ),
     ("ADJUST_FLOAT", "fr"): (
-        "Ajouter {amount} au float de {name}",
+        "Ajouter {amount} au float {of_name}",
         (
             "Il reste {balance}. D'après {days_low} des {days} derniers jours, il passerait sous"
             " {floor} d'ici demain."
@@ -27,7 +27,7 @@ _SENTENCES = {
         "{bad} {what} of {sales} sales in 30 days, beyond the limit of {limit}.",
     ),
     ("set_hold", "fr"): (
-        "Suspendre les versements de {name} pendant {duration}",
+        "Suspendre les versements {of_name} pendant {duration}",
         "{bad} {what} pour {sales} ventes en 30 jours, au-delà de la limite de {limit}.",
     ),
     ("route_payout", "en"): (
@@ -73,6 +73,8 @@ def words(kind: str, facts: dict[str, Any], language: Language) -> tuple[str, st
     """Write the title and the sentence that explains it."""
     formats = Formats(language)
     said = dict(facts)
+    if "name" in facts:
+        said["of_name"] = of_name(str(facts["name"]))
     currency = facts.get("currency")
     for name in _AMOUNTS:
         if name in facts:

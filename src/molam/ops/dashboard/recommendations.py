@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
+from molam.alerts.remediation.recommendation_actions import RecommendationEnded
 from molam.alerts.runtime import Watch
 from molam.approvals import commands as engine
 from molam.approvals.model import Actor, NewAction
@@ -17,7 +18,7 @@ from molam.kernel.ids import uuid7
 from molam.kernel.refusals import Refusal
 from molam.ops.dashboard import recommendation_store as store
 from molam.ops.dashboard import recommending, snapshot_store
-from molam.ops.dashboard.model import RecommendationAbsent, RecommendationEnded, Tenant
+from molam.ops.dashboard.model import PLATFORM, RecommendationAbsent, Tenant
 from molam.ops.dashboard.recommendation_store import RecommendationRow, Record
 from molam.ops.dashboard.recommendation_words import words
 from molam.ops.dashboard.recommending import AUTO_CONFIDENCE, Proposed
@@ -66,7 +67,7 @@ async def listing(
     tx: Tx,
     *,
     status: str = "pending",
-    tenant: Tenant | None = None,
+    tenant: Tenant = PLATFORM,
     limit: int = 50,
     offset: int = 0,
 ) -> list[RecommendationRow]:
@@ -74,8 +75,8 @@ async def listing(
     return await tx.all(
         store.LIST,
         status=status,
-        tenant_type=None if tenant is None or tenant.id is None else tenant.type,
-        tenant_id=None if tenant is None else tenant.id,
+        tenant_type=tenant.type,
+        tenant_id=tenant.id,
         limit=limit,
         offset=offset,
     )

@@ -10,8 +10,8 @@ from msgspec import Meta
 from starlette.requests import Request
 
 from molam.approvals.wire import uuid_of
-from molam.ops.dashboard import layouts, permissions, snapshot_store, widgets
-from molam.ops.dashboard.endpoints import FIGURES
+from molam.ops.dashboard import layouts, permissions, queries, snapshot_store, widgets
+from molam.ops.dashboard.endpoints import FIGURES, Country, Region
 from molam.ops.dashboard.layouts import Place, Placed
 from molam.ops.dashboard.model import (
     MetricUnknown,
@@ -44,6 +44,8 @@ class DataAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     tenant_type: TenantType | None = msgspec.field(default=None, name="tenantType")
     tenant_id: Identifier | None = msgspec.field(default=None, name="tenantId")
+    country: Country | None = None
+    region: Region | None = None
     currency: CurrencyCode | None = None
 
 
@@ -175,10 +177,12 @@ async def remove_widget(request: Request, _caller: Caller) -> Done:
 )
 async def widget_data(request: Request, caller: Caller, query: DataAsked) -> DataAnswer:
     """Read what one widget shows."""
-    asked = query.tenant_type
-    tenant = None if asked is None else Tenant(asked, query.tenant_id)
     async with request.app.state.db.transaction("dashboard.widget", readonly=True) as tx:
         widget = await widgets.find(tx, _id(request), caller.roles)
+        whose = Tenant(widget.tenant_type, widget.tenant_id)
+        if query.tenant_type is not None:
+            whose = Tenant(query.tenant_type, query.tenant_id)
+        tenant = await queries.narrowed(tx, whose, country=query.country, region=query.region)
         data = await widgets.data_of(
             tx,
             widget,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from molam.ops.dashboard.model import TenantType
+from molam.ops.dashboard.model import OfType
 from molam.platform.db import Query
 from molam.platform.db.transaction import Nothing
 
@@ -15,7 +15,7 @@ from molam.platform.db.transaction import Nothing
 @dataclass(frozen=True, slots=True)
 class Widget:
     id: UUID
-    tenant_type: TenantType
+    tenant_type: OfType
     tenant_id: str | None
     name: str
     kind: str
@@ -41,6 +41,11 @@ class AlertShown:
     alert_type: str
     severity: str
     title: str
+    message: str
+    category: str
+    source: str
+    action_url: str
+    action_label: str
     facts: dict[str, Any]
     tenant_type: str
     tenant_id: str | None
@@ -143,20 +148,23 @@ CLEAR_PLACES = Query(
 )
 
 # In the words of the dashboard's specification; the alert's own page has ours. What is open
-# is little, whatever has been, and has an index of its own.
+# is little, whatever has been, and has an index of its own; what is urgently recommended has
+# a widget of its own.
 _ALERTS = """
-    select a.id, a.alert_type, d.severity, a.title, a.facts, a.tenant_type, a.tenant_id, d.status, a.created_at
-      from ops.dash_alerts d
-      join alerts.alerts a on a.id = d.id
-     where d.status = any(:statuses::text[]) {which}
-       and (:severities::text[] is null or d.severity = any(:severities::text[]))
-       and (:tenant_type::text = 'platform' or (a.tenant_type = :tenant_type and a.tenant_id = :tenant_id))
-     order by array_position(array['critical', 'high', 'medium', 'low', 'info'], d.severity), a.created_at desc, a.id
+    select id, alert_type, severity, title, message, category, source, action_url, action_label, facts,
+           tenant_type, tenant_id, status, created_at
+      from ops.dash_alerts
+     where status = any(:statuses::text[]) {which}
+       and (:severities::text[] is null or severity = any(:severities::text[]))
+       and (:tenant_type::text = 'platform' or (tenant_type = :tenant_type and tenant_id = :tenant_id)
+            or ops.lies_in(:tenant_type, :tenant_id, tenant_type, tenant_id))
+     order by array_position(array['critical', 'high', 'medium', 'low', 'info'], severity), created_at desc, id
      limit :limit offset :offset
 """
 LIST_ALERTS = Query("/* dashboard.list_alerts */" + _ALERTS.format(which=""), row=AlertShown)
 LIST_OPEN_ALERTS = Query(
-    "/* dashboard.list_open_alerts */" + _ALERTS.format(which="and a.resolved_at is null"),
+    "/* dashboard.list_open_alerts */"
+    + _ALERTS.format(which="and source <> 'sira' and resolved_at is null"),
     row=AlertShown,
 )
 
@@ -165,15 +173,18 @@ LIST_HAPPENED = Query(
     /* dashboard.list_happened */
     (select created_at as at, 'alert' as kind, alert_type::text as type, id, title, facts, status from alerts.alerts
       where :tenant_type::text = 'platform' or (tenant_type = :tenant_type and tenant_id = :tenant_id)
+            or ops.lies_in(:tenant_type, :tenant_id, tenant_type, tenant_id)
       order by created_at desc limit :limit)
     union all
     (select created_at, 'action', action_type, id, action_type, '{}', status from approvals.ops_actions
       where :tenant_type = 'platform' or (target_tenant_type = :tenant_type and target_tenant_id = :tenant_id)
+            or ops.lies_in(:tenant_type, :tenant_id, target_tenant_type, target_tenant_id)
       order by created_at desc limit :limit)
     union all
     (select created_at, 'recommendation', recommendation_type, id, title, facts, status
        from ops.sira_dash_recommendations
       where :tenant_type = 'platform' or (tenant_type = :tenant_type and tenant_id = :tenant_id)
+            or ops.lies_in(:tenant_type, :tenant_id, tenant_type, tenant_id)
       order by created_at desc limit :limit)
      order by at desc, id
      limit :limit

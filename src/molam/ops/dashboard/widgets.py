@@ -145,9 +145,8 @@ async def _gauge(tx: Tx, config: Gauge, asked: Asked) -> dict[str, Any]:
 async def _ranking(tx: Tx, config: Ranking, asked: Asked) -> dict[str, Any]:
     span = Span.read(config.time_range, now=asked.now)
     currency = await queries.currency_of(tx, asked.tenant, config.currency or asked.currency)
-    rows = await queries.ranking(
-        tx, config.by, config.metric, span=span, currency=currency, limit=config.limit
-    )
+    ranked = queries.Ranking(config.by, config.metric, span, config.limit)
+    rows = await queries.ranking(tx, ranked, asked.tenant, currency=currency)
     total = sum(each.value or 0 for each in rows)
     metric = model.metric_named(config.metric)
     return {
@@ -175,7 +174,7 @@ async def _list(tx: Tx, config: Listing, asked: Asked) -> dict[str, Any]:
     rows = await tx.all(
         recommendation_store.LIST,
         status="pending",
-        tenant_type=None if asked.tenant.id is None else asked.tenant.type,
+        tenant_type=asked.tenant.type,
         tenant_id=asked.tenant.id,
         limit=config.limit,
         offset=0,
@@ -183,8 +182,11 @@ async def _list(tx: Tx, config: Listing, asked: Asked) -> dict[str, Any]:
     return {"recommendations": [plain(row) for row in rows]}
 
 
-async def _agents(tx: Tx, config: Agents, _asked: Asked) -> dict[str, Any]:
-    rows = await queries.agents(tx, country=config.country, limit=config.limit)
+async def _agents(tx: Tx, config: Agents, asked: Asked) -> dict[str, Any]:
+    tenant = asked.tenant
+    if tenant == model.PLATFORM and config.country is not None:
+        tenant = Tenant("country", config.country)
+    rows = await queries.agents(tx, tenant, limit=config.limit)
     return {"agents": [plain(row) for row in rows]}
 
 

@@ -18,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from molam.kernel.refusals import Outage
 from molam.platform.auth import sessions
 from molam.platform.auth.issuer import Issuer, SignInRefused
+from molam.platform.auth.step_up import NEXT_LENGTH_MAX
 from molam.platform.auth.tokens import AAL1, AAL2, Identity, TokenRefused, Tokens
 from molam.platform.telemetry import log
 from molam.platform.web import wire
@@ -28,11 +29,10 @@ from molam.platform.web.routes import Routes
 
 _SIGN_IN_S = 600
 _SESSION_S = 8 * 3600
-_NEXT_LENGTH_MAX = 1024
 
 
 class SignInQuery(msgspec.Struct, forbid_unknown_fields=True):
-    next: Annotated[str, Meta(max_length=_NEXT_LENGTH_MAX)] = "/"
+    next: Annotated[str, Meta(max_length=NEXT_LENGTH_MAX)] = "/"
     acr_values: Annotated[str, Meta(max_length=64)] = ""
     max_age: Annotated[int, Meta(ge=0, le=86_400)] | None = None
 

@@ -13,6 +13,8 @@ from molam.platform.auth.tokens import AAL2
 from molam.platform.web.caller import Caller
 
 STEP_UP_MAX_AGE_S = 300
+NEXT_LENGTH_MAX = 4800
+"""Of an address to come back to, with what was written there."""
 
 
 class StepUpRequired(Refusal):
@@ -49,7 +51,9 @@ def require_proof(*, acr: str, auth_time: Instant | None, now: Instant, max_age_
 
 
 def sign_in_address(following: str) -> str:
-    """Where to prove once more who one is, to come back to *following*."""
+    """Where to prove once more who one is, to come back to *following*, less its query if long."""
+    if len(following) > NEXT_LENGTH_MAX:
+        following = following.partition("?")[0]
     asked = {"next": following, "acr_values": AAL2, "max_age": STEP_UP_MAX_AGE_S}
     return f"/sign-in?{urlencode(asked)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -115,6 +116,10 @@ class Formats:
         """Name a currency as people do: ``F CFA``, ``₦``."""
         return _SYMBOLS.get(code) or str(numbers.get_currency_symbol(code, locale=self.locale))
 
+    def country(self, code: str) -> str:
+        """Name a country: ``Sénégal``; one that nobody knows by its code."""
+        return str(self.locale.territories.get(code, code))
+
     def percent(self, value: Decimal | float, decimals: int = 1) -> str:
         """Write *value*, which is in hundredths: 96.4 becomes ``96,4 %``."""
         space = NO_BREAK if self.language == "fr" else ""
@@ -200,6 +205,12 @@ class Formats:
         if self.language == "fr" or symbol[-1].isalpha():
             return f"{sign}{digits}{NO_BREAK}{symbol}"
         return f"{sign}{symbol}{digits}"
+
+
+def of_name(name: str) -> str:
+    """Write « of » before a name in French: ``de Moussa``, ``d'Awa``."""
+    first = unicodedata.normalize("NFD", name[:1]).lower()[:1]
+    return f"d'{name}" if first and first in "aeiouœæ" else f"de {name}"
 
 
 def zone_name(local: datetime) -> str:
