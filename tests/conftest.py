@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import os
 import secrets
@@ -12,7 +11,6 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +21,7 @@ import msgspec
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from databases import Server, fresh_database
 from molam.platform.db import Database, ProcessRole, open_database
 from molam.platform.db.migrations import migrate
 from molam.platform.embedded import EmbeddedPostgres
@@ -47,17 +46,6 @@ _IN_MEMORY = Path("/dev/shm")
 _IN_MEMORY_MIN_BYTES = 2 << 30
 _REFRESH_PASSWORD = "molam-test"
 _ROLES_LOCK = 0x726F6C65  # "role"
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A PostgreSQL we are superuser of, and the migrated database that tests are cloned from."""
-
-    admin_dsn: str
-    template: str
-
-    def dsn(self, database: str) -> str:
-        return urlsplit(self.admin_dsn)._replace(path=f"/{database}").geturl()
 
 
 # What browser tests use, and whose database keeps what each of them did to it.
@@ -193,33 +181,17 @@ async def _admin(postgres: Server) -> AsyncIterator[asyncpg.Connection[Any]]:
     await connection.close()
 
 
-@contextlib.asynccontextmanager
-async def _fresh_database(server: Server, admin: asyncpg.Connection[Any]) -> AsyncIterator[str]:
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await admin.execute(f"create database {name} template {server.template} strategy file_copy")
-    # A clone does not inherit what `alter database` set.
-    for setting in await admin.fetch(
-        "select unnest(setconfig) from pg_db_role_setting s join pg_database d on d.oid = setdatabase"
-        " where datname = $1 and setrole = 0",
-        server.template,
-    ):
-        key, _, value = setting[0].partition("=")
-        await admin.execute(f"alter database {name} set {key} to {value}")
-    yield server.dsn(name)
-    await admin.execute(f"drop database {name} with (force)")
-
-
 @pytest.fixture
 async def dsn(postgres: Server, _admin: asyncpg.Connection[Any]) -> AsyncIterator[str]:
     """A fresh, migrated, empty database of this test alone."""
-    async with _fresh_database(postgres, _admin) as made:
+    async with fresh_database(postgres, _admin) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 async def shared_dsn(postgres: Server, _admin: asyncpg.Connection[Any]) -> AsyncIterator[str]:
     """A migrated, empty database for tests that write nothing."""
-    async with _fresh_database(postgres, _admin) as made:
+    async with fresh_database(postgres, _admin) as made:
         yield made
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-import secrets
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from playwright.async_api import (
 )
 from shop import ADMIN, Open, Product, type_password
 
+from databases import fresh_database
 from mesh_room import furnish
 from molam.entrypoints.serve_identity import with_banks as identity_app
 from molam.entrypoints.wiring import merchant_app
@@ -88,30 +88,28 @@ async def product(
     """The merchant app, its worker and the issuer, over a few days of a shop's trade."""
     if not HAS_ASSETS:
         pytest.fail("the browser files are missing; run make assets")
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await _admin.execute(f"create database {name} template {postgres.template}")
-    settings = Settings(
-        database_url=Secret(postgres.dsn(name)),
-        molam_home=tmp_path_factory.mktemp("home"),
-        molam_port_offset=_free_offset(),
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
-    now = datetime.now(UTC)
-    await seed_demo(db, now)
-    await backfill(db, now, days=HISTORY_DAYS)
+    async with fresh_database(postgres, _admin) as dsn:
+        settings = Settings(
+            database_url=Secret(dsn),
+            molam_home=tmp_path_factory.mktemp("home"),
+            molam_port_offset=_free_offset(),
+        )
+        db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
+        now = datetime.now(UTC)
+        await seed_demo(db, now)
+        await backfill(db, now, days=HISTORY_DAYS)
 
-    stop = asyncio.Event()
-    worker = asyncio.create_task(run_worker(settings, frozenset({"intake", "kpi"}), stop))
-    async with (
-        _served(identity_app(settings), settings.port(3100)),
-        _served(merchant_app(settings), settings.port(3001)),
-    ):
-        await _caught_up(db)
-        yield Product(settings.merchant_url, db, settings)
-    stop.set()
-    await worker
-    await db.close()
-    await _admin.execute(f"drop database {name} with (force)")
+        stop = asyncio.Event()
+        worker = asyncio.create_task(run_worker(settings, frozenset({"intake", "kpi"}), stop))
+        async with (
+            _served(identity_app(settings), settings.port(3100)),
+            _served(merchant_app(settings), settings.port(3001)),
+        ):
+            await _caught_up(db)
+            yield Product(settings.merchant_url, db, settings)
+        stop.set()
+        await worker
+        await db.close()
 
 
 def _free_offset() -> int:
@@ -162,18 +160,16 @@ async def _demo(postgres: Any, admin: Any, home: Path) -> AsyncIterator[tuple[Se
     """The demo's people, merchants and agents, in a database of their own."""
     if not HAS_ASSETS:
         pytest.fail("the browser files are missing; run make assets")
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await admin.execute(f"create database {name} template {postgres.template}")
-    settings = Settings(
-        database_url=Secret(postgres.dsn(name)),
-        molam_home=home,
-        molam_port_offset=_free_offset(),
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
-    await seed_demo(db, datetime.now(UTC))
-    yield settings, db
-    await db.close()
-    await admin.execute(f"drop database {name} with (force)")
+    async with fresh_database(postgres, admin) as dsn:
+        settings = Settings(
+            database_url=Secret(dsn),
+            molam_home=home,
+            molam_port_offset=_free_offset(),
+        )
+        db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="e2e")
+        await seed_demo(db, datetime.now(UTC))
+        yield settings, db
+        await db.close()
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from molam.mesh import routes as mesh
 from molam.mesh.control import controller, judging
 from molam.mesh.members.rules import Rules
 from molam.notices import endpoints as notices
+from molam.notices.model import FOR_MERCHANTS, Kind
 from molam.ops.dashboard import endpoints as dashboard
 from molam.ops.dashboard import recommendation_endpoints, widget_endpoints
 from molam.platform.web import Routes
@@ -224,6 +225,13 @@ def test_rules_of_mesh_policies_are_those_that_are_read():
     listed = _spans(_column(guide, "Rules"))
 
     assert listed == set(Rules.__struct_fields__) | {"min_confidence_for_auto"}
+
+
+def test_kinds_of_notices_are_those_of_the_code():
+    guide = (GUIDE / "notices.md").read_text(encoding="utf-8")
+    listed = guide.split("`kind` is one of ")[1].split("Kinds and fields")[0]
+
+    assert set(re.findall(r"`(\w+)`", listed)) == set(Kind) - FOR_MERCHANTS
 
 
 def test_jobs_by_the_clock_are_those_of_the_code():

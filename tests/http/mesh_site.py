@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from fastapi import FastAPI
 from room_console import URL
 
 import builders
+from databases import fresh_database
 from mesh_room import ACTION_LOG, BETTER, OPEN_PROPOSAL, REGION, furnish
 from molam.entrypoints.wiring_mesh import mesh_app
 from molam.ledger import commands as ledger
@@ -115,30 +115,28 @@ async def opened(
     server: Any, admin: Any, keys: IssuerKeys, url: str, home: Path, **changed: Any
 ) -> AsyncIterator[Site]:
     """Open the mesh over a database of its own; *changed* are settings that differ."""
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await admin.execute(f"create database {name} template {server.template}")
-    settings = replace(
-        Settings(
-            database_url=Secret(server.dsn(name)),
-            molam_home=home,
-            jwt_issuer=ISSUER,
-            jwt_public_key_url=url,
-            molam_db_connections_max=4,
-            mesh_peers=PEERS,
-        ),
-        **changed,
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
-    try:
-        await furnished(db)
-        app = mesh_app(settings)
-        async with app.router.lifespan_context(app), in_process(app, URL) as client:
-            site = Site(app, client, db, keys, settings.database_url)
-            await one_of_everything(site)
-            yield site
-    finally:
-        await db.close()
-        await admin.execute(f"drop database {name} with (force)")
+    async with fresh_database(server, admin) as dsn:
+        settings = replace(
+            Settings(
+                database_url=Secret(dsn),
+                molam_home=home,
+                jwt_issuer=ISSUER,
+                jwt_public_key_url=url,
+                molam_db_connections_max=4,
+                mesh_peers=PEERS,
+            ),
+            **changed,
+        )
+        db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
+        try:
+            await furnished(db)
+            app = mesh_app(settings)
+            async with app.router.lifespan_context(app), in_process(app, URL) as client:
+                site = Site(app, client, db, keys, settings.database_url)
+                await one_of_everything(site)
+                yield site
+        finally:
+            await db.close()
 
 
 async def furnished(db: Database) -> None:

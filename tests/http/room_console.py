@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import httpx2
 from callers import ISSUER, bearer, in_process
 from fastapi import FastAPI
 
+from databases import fresh_database
 from molam.entrypoints.wiring_mesh import mesh_app
 from molam.platform.auth.tokens import AAL2
 from molam.platform.db import Database, ProcessRole, open_database
@@ -63,19 +63,17 @@ async def opened(
     server: Any, admin: Any, keys: IssuerKeys, url: str, home: Path
 ) -> AsyncIterator[tuple[Room, Database]]:
     """Open the control room over the demo, in a database of its own."""
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await admin.execute(f"create database {name} template {server.template}")
-    settings = Settings(
-        database_url=Secret(server.dsn(name)),
-        molam_home=home,
-        jwt_issuer=ISSUER,
-        jwt_public_key_url=url,
-        molam_db_connections_max=4,
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
-    await seed_demo(db, datetime.now(UTC))
-    app = mesh_app(settings)
-    async with app.router.lifespan_context(app), in_process(app, URL) as client:
-        yield Room(client, keys, app), db
-    await db.close()
-    await admin.execute(f"drop database {name} with (force)")
+    async with fresh_database(server, admin) as dsn:
+        settings = Settings(
+            database_url=Secret(dsn),
+            molam_home=home,
+            jwt_issuer=ISSUER,
+            jwt_public_key_url=url,
+            molam_db_connections_max=4,
+        )
+        db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
+        await seed_demo(db, datetime.now(UTC))
+        app = mesh_app(settings)
+        async with app.router.lifespan_context(app), in_process(app, URL) as client:
+            yield Room(client, keys, app), db
+        await db.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from test_hostile_money import IDS
 
 import builders
 from alerting import one
+from databases import fresh_database
 from molam.entrypoints.wiring_ops import ops_app
 from molam.platform.auth import AAL2
 from molam.platform.db import Database, ProcessRole, open_database
@@ -88,46 +88,44 @@ class Site:
 async def site(
     postgres: Any, _admin: Any, keys: IssuerKeys, jwks_url: str, issuer_home: Path
 ) -> AsyncIterator[Site]:
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await _admin.execute(f"create database {name} template {postgres.template}")
-    settings = Settings(
-        database_url=Secret(postgres.dsn(name)),
-        molam_home=issuer_home,
-        jwt_issuer=ISSUER,
-        jwt_public_key_url=jwks_url,
-        molam_db_connections_max=4,
-    )
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
-    worker = await open_database(settings.database_dsn, ProcessRole.WORKER, application="tests")
-    try:
-        await seed_demo(db, datetime.now(UTC))
-        await builders.a_person(db, id_="everybody", roles=ROLES, merchant_id=None)
-        async with db.transaction("tests.limits") as tx:
-            await tx.connection.execute(
-                "insert into platform.rate_limits (name, per_hour, changed_by) select name, 1000000,"
-                " 'tests' from unnest(array['ops.create', 'ops.vote', 'ops.execute', 'ops.read']) name"
-            )
-        app = ops_app(settings)
-        async with (
-            app.router.lifespan_context(app),
-            in_process(app, "http://localhost:3136") as client,
-        ):
-            site = Site(client, db, keys, app)
-            alert = await one(worker)
-            widgets = (await client.get("/api/dashboard/widgets", headers=site.headers)).json()
-            site.objects = {
-                "alert_id": str(alert.id),
-                "alertId": str(alert.id),
-                "alertType": "float_low",
-                "inhibition_id": "critical-quiets-warning",
-                "metric": "gmv",
-                "widget_id": widgets["widgets"][0]["id"],
-            }
-            yield site
-    finally:
-        await worker.close()
-        await db.close()
-        await _admin.execute(f"drop database {name} with (force)")
+    async with fresh_database(postgres, _admin) as dsn:
+        settings = Settings(
+            database_url=Secret(dsn),
+            molam_home=issuer_home,
+            jwt_issuer=ISSUER,
+            jwt_public_key_url=jwks_url,
+            molam_db_connections_max=4,
+        )
+        db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
+        worker = await open_database(settings.database_dsn, ProcessRole.WORKER, application="tests")
+        try:
+            await seed_demo(db, datetime.now(UTC))
+            await builders.a_person(db, id_="everybody", roles=ROLES, merchant_id=None)
+            async with db.transaction("tests.limits") as tx:
+                await tx.connection.execute(
+                    "insert into platform.rate_limits (name, per_hour, changed_by) select name, 1000000,"
+                    " 'tests' from unnest(array['ops.create', 'ops.vote', 'ops.execute', 'ops.read']) name"
+                )
+            app = ops_app(settings)
+            async with (
+                app.router.lifespan_context(app),
+                in_process(app, "http://localhost:3136") as client,
+            ):
+                site = Site(client, db, keys, app)
+                alert = await one(worker)
+                widgets = (await client.get("/api/dashboard/widgets", headers=site.headers)).json()
+                site.objects = {
+                    "alert_id": str(alert.id),
+                    "alertId": str(alert.id),
+                    "alertType": "float_low",
+                    "inhibition_id": "critical-quiets-warning",
+                    "metric": "gmv",
+                    "widget_id": widgets["widgets"][0]["id"],
+                }
+                yield site
+        finally:
+            await worker.close()
+            await db.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from fastapi import FastAPI
 
 import builders
 import route_world
+from databases import fresh_database
 from molam.entrypoints.wiring_mesh import mesh_app
 from molam.mesh.federation import corridors, exchange
 from molam.mesh.federation.commands import signed_message
@@ -80,33 +80,33 @@ class Installation:
 async def installed(
     server: Any, admin: Any, settings: Settings, listener: socket.socket
 ) -> AsyncIterator[Installation]:
-    name = f"molam_test_{secrets.token_hex(6)}"
-    await admin.execute(f"create database {name} template {server.template}")
-    settings = replace(settings, database_url=Secret(server.dsn(name)))
-    db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    try:
-        for person in ("ana", "bob"):
-            await builders.a_person(
-                db, id_=person, name=person, roles=["treasury_ops"], merchant_id=None
+    async with fresh_database(server, admin) as dsn:
+        settings = replace(settings, database_url=Secret(dsn))
+        db = await open_database(settings.database_dsn, ProcessRole.OWNER, application="tests")
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            for person in ("ana", "bob"):
+                await builders.a_person(
+                    db, id_=person, name=person, roles=["treasury_ops"], merchant_id=None
+                )
+            await route_world.a_bank(db, BANK, region=settings.mesh_region)
+            app = mesh_app(settings)
+            config = uvicorn.Config(
+                app, log_config=None, lifespan="off", timeout_graceful_shutdown=1
             )
-        await route_world.a_bank(db, BANK, region=settings.mesh_region)
-        app = mesh_app(settings)
-        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-        running = _Quiet(config)
-        async with app.router.lifespan_context(app), httpx2.AsyncClient(base_url=url) as client:
-            task = asyncio.create_task(running.serve(sockets=[listener]))
-            async with asyncio.timeout(20):
-                while not running.started:
-                    await asyncio.sleep(0.02)
-            try:
-                yield Installation(app, url, db, client, running)
-            finally:
-                running.should_exit = True
-                await task
-    finally:
-        await db.close()
-        await admin.execute(f"drop database {name} with (force)")
+            running = _Quiet(config)
+            async with app.router.lifespan_context(app), httpx2.AsyncClient(base_url=url) as client:
+                task = asyncio.create_task(running.serve(sockets=[listener]))
+                async with asyncio.timeout(20):
+                    while not running.started:
+                        await asyncio.sleep(0.02)
+                try:
+                    yield Installation(app, url, db, client, running)
+                finally:
+                    running.should_exit = True
+                    await task
+        finally:
+            await db.close()
 
 
 @pytest.fixture
