@@ -318,3 +318,19 @@ async def test_a_merchant_nobody_registered_is_absent(client: httpx2.AsyncClient
     )
 
     assert (answer.status_code, answer.json()["code"]) == (404, "merchant-absent")
+
+
+@pytest.mark.parametrize(
+    ("asked", "lang", "said"),
+    [
+        ({"Accept-Language": "en"}, "fr", "No such merchant"),
+        ({"Accept-Language": "fr"}, "en", "Ce marchand n'existe pas."),
+        ({}, "en", "No such merchant"),
+    ],
+)
+async def test_a_program_says_in_which_language_it_is_refused(
+    client: httpx2.AsyncClient, keys: IssuerKeys, asked: dict[str, str], lang: str, said: str
+):
+    headers = bearer(keys, merchant_id="merchant-404", lang=lang) | asked
+    answer = await client.get("/api/merchant/summary", headers=headers)
+    assert answer.json()["message"].startswith(said)

@@ -67,12 +67,16 @@ class Authentication:
         roles = frozenset(identity.roles)
         granted = await self._directory(identity.sub, identity.merchant_id)
         signed_in = identity.auth_time
+        # On pages the language that somebody chose holds; a program says which one it wants.
+        spoken = languages.known(identity.lang)
+        if via == "bearer":
+            spoken = languages.preferred(connection.headers, otherwise=spoken)
         return Caller(
             subject=identity.sub,
             name=identity.name or identity.sub,
             merchant_id=identity.merchant_id,
             roles=roles if granted is None else roles & granted,
-            locale=languages.known(identity.lang),
+            locale=spoken,
             acr=identity.acr,
             auth_time=None if signed_in is None else datetime.fromtimestamp(signed_in, UTC),
             csrf=csrf,

@@ -8,9 +8,9 @@ LOCALES = ("fr", "en")
 DEFAULT = "fr"
 
 
-def preferred(headers: Mapping[str, str]) -> str:
-    """Choose by Accept-Language (RFC 9110, section 12.5.4); French when it says nothing."""
-    best, best_weight = DEFAULT, 0.0
+def preferred(headers: Mapping[str, str], *, otherwise: str = DEFAULT) -> str:
+    """Choose by Accept-Language (RFC 9110, section 12.5.4); *otherwise* when it says nothing."""
+    best, best_weight = otherwise, 0.0
     for part in headers.get("accept-language", "")[:256].split(","):
         tag, _, parameters = part.strip().partition(";")
         language = tag.strip().lower().partition("-")[0]
