@@ -167,6 +167,29 @@ async def test_the_first_load_weighs_little_and_the_next_page_less(enter: Open) 
     assert 1_000 < following <= NEXT_PAGE_BYTES_MAX
 
 
+_WIDE = """() => {
+  for (const row of document.querySelectorAll('.accounts tbody tr')) {
+    const cells = [...row.querySelectorAll('td')]
+    const wide = cells[0].innerHTML.replace(/\\d+/, '888\\u202f888\\u202f888')
+    for (const at of [0, 3, 4]) cells[at].innerHTML = wide
+    for (const at of [1, 2]) cells[at].innerHTML = wide + ' <span class="small">(36)</span>'
+    cells[5].innerHTML = wide + '<br>' + wide
+    cells[7].innerHTML = '<progress class="bar"></progress> <span class="small">40 %</span>'
+  }
+  const table = document.querySelector('.accounts')
+  return table.getBoundingClientRect().right - table.closest('.card').getBoundingClientRect().right
+}"""
+
+
+@pytest.mark.parametrize("width", [1000, 1280])
+async def test_accounts_with_large_amounts_in_each_column_stay_within_their_card(
+    enter: Open, width: int
+) -> None:
+    page = await enter("/treasury", language="fr", width=width)
+
+    assert await page.evaluate(_WIDE) <= 0
+
+
 async def test_a_text_that_is_cut_off_would_be_noticed(enter: Open) -> None:
     page = await enter("/drill?live=0", bypass_csp=True)
     await page.add_style_tag(

@@ -54,6 +54,8 @@ async def test_arranging_by_keyboard_is_kept(sit_down: Open) -> None:
     await handle(page, ALERTS).focus()
     await page.keyboard.press("Delete")
     await expect(page.locator(f"#w-{ALERTS}")).to_have_count(0)
+    back = page.get_by_role("button", name=re.compile("What is wrong now"))
+    await expect(back).to_be_focused()
 
     await page.goto("/")
     after = await order(page)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import open_streams
 import pytest
-from ops_console import ASKS, FIRST, Console
+from ops_console import ASKS, FIRST, SECOND, Console
 
 from alerting import a_transition, happen, one
 from measuring import a_rule, a_sample
@@ -118,6 +118,31 @@ async def test_a_critical_alert_is_silenced_after_a_fresh_proof(
     assert "Silenced" in await console.page("/alerts?flag=silenced")
 
 
+async def test_an_alerts_own_silence_is_listed_and_ended(
+    console: Console, worker_db: Database
+) -> None:
+    alert = await one(worker_db)
+    await console.post(f"/alerts/{alert.id}/silence", reason="Being moved.")
+    await console.post(f"/alerts/{alert.id}/acknowledge", csrf_token="")
+    page = await console.page(f"/alerts/{alert.id}")
+    listed = await console.page("/alerts/silences")
+    told = (await console.get("/api/alerts/silences")).json()["silences"]
+    ended = await console.post(f"/alerts/silences/{alert.id}/end", alert="yes")
+    again = await console.post(f"/alerts/silences/{alert.id}/end", csrf_token="")
+
+    assert "Silenced until" in page
+    assert "End its silence" in page
+    assert f'href="/alerts/{alert.id}"' in listed
+    assert "Nothing is silenced" not in listed
+    assert [(each["matcher"], each["reason"], each["created_by"]) for each in told] == [
+        ({"alert_id": str(alert.id)}, "Being moved.", FIRST)
+    ]
+    assert ended.headers["location"] == f"/alerts/{alert.id}?said=silence-ended"
+    assert again.headers["location"].endswith("said=silence-over")
+    assert not (await queries.get_alert(worker_db, alert.id)).is_silenced
+    assert "Nothing is silenced" in await console.page("/alerts/silences")
+
+
 async def test_a_silence_says_whom_it_quiets_before_it_does(
     console: Console, worker_db: Database
 ) -> None:
@@ -180,12 +205,16 @@ async def test_which_alerts_quiet_others_is_changed_by_those_who_may(
     itself = await console.post(
         "/alerts/inhibitions", target_severity="info", **form | {"target_type": ""}
     )
+    unnamed = await console.post("/alerts/inhibitions", source_type="float_low")
     gone = await console.post("/alerts/inhibitions/remove", id="critical-quiets-warning")
     other = await console.get(there, "ousmane.sow")
 
     assert "two others decide" in shown.text
     page = await console.page(asked.headers["location"])
     assert "While these are open" in page
+    assert "keeps more quiet than before" in page
+    assert "Keep “Refunds surge” quiet while “Low float” is open" in page
+    assert "Name what quiets, and what is quieted" in unnamed.text
     assert again.headers["location"].endswith("said=replayed")
     assert itself.status_code == 422
     assert 'value="float_low" selected' in itself.text
@@ -211,6 +240,10 @@ async def test_a_rule_is_tightened_and_what_loosens_it_is_for_others(console: Co
     assert 'value="900000"' in form
     assert 'value="float_available"' in form
     assert "This only tightens" in tighter.text
+    nothing = await console.post("/alerts/rules/edit", id="float_low")
+    assert "Nothing would change." in nothing.text
+    assert 'name="sure"' in tighter.text
+    assert 'name="sure"' not in nothing.text
     refused = await console.post(
         "/alerts/rules/edit", id="float_low", fire_at="much", for_minutes="0"
     )
@@ -276,6 +309,8 @@ async def test_pages_of_alerts_follow_the_votes_on_what_is_done(
 
         assert "1 approval" in await page.reads("1 approval")
         assert await board.reads("event: waiting") != marked
+        await console.vote(action_id, "approve", SECOND)
+        assert "It waits for votes" not in await page.reads("#stands")
 
 
 async def test_what_is_not_told_of_votes_stays_as_it_was(

@@ -76,6 +76,16 @@ async def test_alerts_of_one_kind_of_tenant_are_listed_newest_first(api: Api, wo
     assert [each["id"] for each in (await api.get(by))["alerts"]] == [str(second.id)]
 
 
+async def test_who_has_no_alerts_is_told_from_whom_nobody_registered(api: Api, worker_db: Database):
+    await one(worker_db, [a_transition(tenant_id="agent-early")])
+
+    for path in ("", "/stats"):
+        refused = await api.call("GET", f"{path}?tenantType=merchant&tenantId=nope")
+        assert (refused.status_code, refused.json()["code"]) == (404, "merchant-absent")
+    # Alerts of whom nobody registered yet are alerts all the same.
+    assert (await api.get("?tenantType=agent&tenantId=agent-early"))["count"] == 1
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "?tenantType=planet", "?tenantType=agent&severity=red", "?tenantType=agent&limit=101",
@@ -128,6 +138,21 @@ async def test_one_alert_is_silenced_by_somebody_who_proves_who_they_are(
     assert unproved.json()["code"] == "step-up-required"
     assert quiet.json()["alert"]["status"] == "suppressed"
     assert (await api.get("?tenantType=agent&status=suppressed"))["count"] == 1
+    (own,) = (await api.get("/silences"))["silences"]
+    assert (own["id"], own["matcher"]) == (str(alert.id), {"alert_id": str(alert.id)})
+    ended = await api.call("DELETE", f"/silences/{alert.id}")
+    again = await api.call("DELETE", f"/silences/{alert.id}")
+    assert ended.json()["silence"]["ended_by"] == ADMIN
+    assert again.json()["code"] == "silence-over"
+    assert (await api.get("?tenantType=agent&status=suppressed"))["count"] == 0
+
+
+async def test_a_note_says_something(api: Api, worker_db: Database):
+    alert = await one(worker_db)
+    blank = await api.call("POST", f"/{alert.id}/notes", {"note": " \n\t"})
+
+    assert blank.status_code == 400
+    assert (await api.call("POST", f"/{alert.id}/notes", {"note": " On it.\n"})).is_success
 
 
 async def test_a_silence_is_previewed_begun_listed_and_ended(api: Api, worker_db: Database):

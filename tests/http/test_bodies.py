@@ -34,6 +34,10 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
     metadata: dict[str, Any] = {}
 
 
+class Approval(msgspec.Struct, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=20)] = ""
+
+
 class Search(msgspec.Struct, forbid_unknown_fields=True):
     limit: PageLimit = 50
     since: Moment | None = None
@@ -53,6 +57,11 @@ async def order(_request: Request, _caller: Caller, body: Order) -> Taken:
 @routes.post("/orders/many", needs=PUBLIC, body=list[Order])
 async def orders(_request: Request, _caller: Caller, body: list[Order]) -> Taken:
     return Taken(sum(each.amount for each in body))
+
+
+@routes.post("/orders/{id}/approve", needs=PUBLIC, body=Approval)
+async def approve(_request: Request, _caller: Caller, body: Approval) -> Taken:
+    return Taken(len(body.reason))
 
 
 @routes.get("/orders", needs=PUBLIC, query=Search)
@@ -359,6 +368,22 @@ async def test_options_names_the_methods_and_allows_no_other_origin(shop: httpx2
 
     assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_an_empty_body_is_none_where_nothing_must_be_said(shop: httpx2.AsyncClient):
+    path = "/orders/7/approve"
+    for answer in (
+        await send(shop, b"", path),
+        await shop.post(path),
+        await send(shop, b"{}", path),
+    ):
+        assert (answer.status_code, answer.json()) == (200, {"amount": 0})
+
+    assert is_problem(await send(shop, b"", "/orders"), 400, "json-malformed")
+    assert is_problem(await send(shop, b"", "/orders/many"), 400, "json-malformed")
+    assert is_problem(await send(shop, b" ", path), 400, "json-malformed")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert is_problem(await shop.post(path, headers=form), 415, "unsupported-media-type")
 
 
 async def test_head_answers_like_get_without_a_body(shop: httpx2.AsyncClient):

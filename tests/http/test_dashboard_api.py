@@ -80,6 +80,18 @@ async def test_the_overview_has_the_figures_and_when_they_were_taken(api: Api) -
     assert own["snapshot"]["transaction_count"] == 1
 
 
+async def test_of_whom_nobody_registered_nothing_is_told(api: Api) -> None:
+    (widget, *_) = (await api.get("/widgets"))["widgets"]
+    for kind in ("merchant", "agent", "bank"):
+        of = f"?tenantType={kind}&tenantId=nope"
+        for path in ("/overview", "/metrics/gmv/timeseries", "/metrics/gmv/heatmap", "/alerts",
+                     "/widgets", f"/widgets/{widget['id']}/data", "/sira/recommendations"):  # fmt: skip
+            refused = await api.call("GET", path + of)
+            assert (refused.status_code, refused.json()["code"]) == (404, f"{kind}-absent"), path
+    known = await api.get("/overview?tenantType=agent&tenantId=agent-123")
+    assert known["snapshot"]["gmv"] == 0
+
+
 REFUSED = (
     ("/overview", 400),
     ("/overview?tenantType=merchant", 422),
@@ -92,6 +104,7 @@ REFUSED = (
     ("/metrics/gmv/timeseries?tenantType=platform&country=SN&region=CEMAC", 422),
     ("/alerts?tenantType=platform&severity=worst", 400),
     ("/map?lat=14", 400),
+    ("/map?lat=14&lon=-17&country=SN", 400),
     ("/widgets/00000000-0000-4000-8000-0000000000ff/data", 404),
     ("/sira/recommendations/none", 404),
 )

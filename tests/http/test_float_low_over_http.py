@@ -131,12 +131,15 @@ async def test_asking_by_hand_takes_the_action_of_the_alerts_type(
     again = await api.post(f"/api/alerts/{alert['id']}/remediate", who="ops-admin-1")
     refused = await api.post(f"/api/alerts/{alert['id']}/remediate", who="finance-user-1")
     absent = await api.post("/api/alerts/nothing/remediate", who="ops-admin-1")
+    other = {"action_type": "FREEZE_MERCHANT"}
+    unknown = await api.post(f"/api/alerts/{alert['id']}/remediate", other, who="ops-admin-1")
     answer = first.json()
     action = (await api.get(f"/api/ops/actions/{answer['action_id']}"))["action"]
 
     assert (answer["success"], answer["message"]) == (True, "Remediation action created")
     assert again.json()["action_id"] == answer["action_id"]
     assert (refused.status_code, absent.status_code) == (403, 404)
+    assert (unknown.status_code, unknown.json()["code"]) == (400, "body-malformed")
     assert action["action_type"] == "ADJUST_FLOAT"
     assert action["idempotency_key"] == f"alert-{alert['id']}-manual-remediation"
     assert action["created_by"] == "ops-admin-1"
@@ -195,8 +198,23 @@ async def test_a_level_is_changed_once_others_agree(
 
     assert asked.status_code == 201, asked.text
     changes = {each["what"]: (each["before"], each["after"]) for each in action["plan"]["changes"]}
-    assert changes["alert_rule.fire_at"] == ("1000000", "400000")
+    assert changes["alert_rule.fire_at"] == tuple(
+        {"currency": "XOF", "minor": minor} for minor in (1_000_000, 400_000)
+    )
+    assert set(changes) == {
+        "alert_rule.fire_at",
+        "alert_rule.clear_at",
+        "alert_rule.critical_at",
+        "alerts_of_30_days",
+    }
     assert changes["alerts_of_30_days"] == (1, 0)
+    title = re.sub(r"\s", " ", action["plan"]["title"]["en"])
+    assert title.startswith(
+        "Alert under 400,000 F CFA (over again at 500,000 F CFA, critical under "
+    )
+    assert title.endswith(" for Low float, XOF")
+    done = {each["what"] for each in executed.json()["result"]["changes"]}
+    assert done == set(changes) - {"alerts_of_30_days"}
     assert executed.json()["result"]["threshold"] == "400000", executed.text
     assert rules["rules"][0]["fire_at"] == 400_000
 

@@ -32,7 +32,7 @@ async def test_the_home_says_what_is_known_and_what_waits(console: Console, db: 
 
     assert "How much is traded?" in page
     assert re.search(r"Volume traded.*?150,000", page, re.DOTALL)
-    assert "Freeze a merchant" in page
+    assert "Freeze a merchant · Boutique Sandaga" in page
     assert "Add 600,000" in page
     assert "See the figures behind the chart" in page
     assert "data-plot=" in page
@@ -222,8 +222,73 @@ async def test_a_widget_is_made_for_everybody_and_taken_away(console: Console) -
     )
     assert forbidden.status_code == 403
 
-    await console.post("/dashboard/widgets/remove", widget_id=id_)
+    await console.post("/dashboard/arrange", widget_id=id_, step="hide")
+    link = f"/dashboard/widgets/{id_}/remove"
+    assert f'href="{link}"' in await console.page("/?arrange=1")
+    asked = await console.page(link)
+    assert "It goes from the home page of everybody" in asked
+    assert "Refunds a day" in await console.page("/", SECOND)
+    assert (await console.get(link, "mariama.cisse")).status_code == 403
+
+    removed = await console.post("/dashboard/widgets/remove", widget_id=id_)
+    assert removed.headers["location"] == "/?arrange=1&said=widget-removed"
     assert "Refunds a day" not in await console.page("/", SECOND)
+
+
+async def test_what_the_page_came_with_can_only_be_hidden(console: Console) -> None:
+    await console.post("/dashboard/arrange", widget_id=CHART, step="hide")
+    page = await console.page(f"/?arrange=1&at={CHART}")
+
+    refused = await console.post("/dashboard/widgets/remove", widget_id=CHART)
+
+    assert "/remove" not in page
+    assert 'value="show" id="move-focus"' in page
+    assert refused.status_code == 422
+    assert (await console.get(f"/dashboard/widgets/{CHART}/remove")).status_code == 422
+    assert CHART in widgets(await console.page("/", SECOND))
+
+
+async def test_what_nobody_keeps_goes_from_everybodys_page(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin of the test above: without the safety it fails."""
+    monkeypatch.setattr("molam.ops.dashboard.widgets.check_removable", lambda _: None)
+
+    await console.post("/dashboard/widgets/remove", widget_id=CHART)
+
+    assert CHART not in widgets(await console.page("/", SECOND))
+
+
+async def test_figures_on_top_are_of_the_time_that_is_chosen(
+    console: Console, db: Database
+) -> None:
+    await furnish(db)
+
+    for chosen, sold in (("", "150,000"), ("?range=24h", "75,000"), ("?range=30d", "150,000")):
+        tiles = _tiles(await console.page(f"/{chosen}"))
+        period = {"": "7 days", "?range=24h": "24 hours", "?range=30d": "30 days"}[chosen]
+        assert sold in tiles["Volume traded"]
+        assert all(period in tiles[name] for name in ("Volume traded", "Success rate", "Disputes"))
+        assert sum(">now<" in tile for tile in tiles.values()) == 2
+    behind = re.findall(r'href="([^"]+metric=gmv[^"]+)"', await console.page("/?range=24h"))[0]
+    assert "tx_home_26" not in await console.page(behind)
+
+
+def _tiles(page: str) -> dict[str, str]:
+    found = re.findall(r'<a class="card kpi dash-kpi".*?</a>', page, re.DOTALL)
+    return {re.findall(r'kpi-label">([^<]*)', each)[0]: each for each in found}
+
+
+async def test_an_approval_that_waits_says_of_whom_and_how_much(console: Console) -> None:
+    await console.float(1_000_000)
+    await console.freeze()
+
+    page = await console.page("/")
+    waiting = page[page.index(f'id="b-{APPROVALS}"') :].split("</section>")[0]
+
+    assert "Kiosque Médina" in waiting
+    assert "1,000,000" in waiting
+    assert "Boutique Sandaga" in waiting
 
 
 async def test_an_order_of_an_old_page_loses_no_widget(console: Console) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx2
+import msgspec
 import pytest
 import test_hostile_fields as fields
 from callers import ISSUER, bearer, in_process
@@ -224,6 +225,47 @@ async def test_what_is_no_number_is_refused_and_nothing_is_stored(site: Site, na
 
     assert taken == []
     assert await _stored(site) == before
+
+
+UNKNOWN = {"currency": "ZZZ"}
+"""Well-formed, and none of ours."""
+SILENCE = {"reason": "A test.", "ends_at": NOW}
+CURRENCIES: list[tuple[str, str, dict[str, Any]]] = [
+    ("PUT", RULES, {**RULE, **UNKNOWN}),
+    ("POST", EVENTS, {**EVENT, **UNKNOWN}),
+    ("POST", EVENTS, {"events": [EVENT, {**EVENT, **UNKNOWN}]}),
+    ("POST", "/api/alerts/silences", {**SILENCE, "matcher": UNKNOWN}),
+    ("POST", "/api/alerts/silences/preview", {"matcher": UNKNOWN}),
+    ("PUT", "/api/alerts/inhibitions/x", {"source": UNKNOWN, "target": {"severity": "warning"}}),
+    ("PUT", "/api/alerts/inhibitions/x", {"source": {"severity": "warning"}, "target": UNKNOWN}),
+    ("POST", "/api/ops/actions", {**LOOSEN, "params": {**RULE, **UNKNOWN, "threshold": 900_000}}),
+]
+
+
+async def test_a_currency_that_is_none_of_ours_is_refused_wherever_one_may_be_said(site: Site):
+    before = await _stored(site)
+    for method, path, body in CURRENCIES:
+        answer = await site.send(method, path, json.dumps(body).encode())
+        said = answer.json()
+        assert answer.status_code in {400, 422}, (path, answer.text)
+        assert "unknown-currency" in {said["code"], said.get("cause")}, (path, said)
+    asked = [each for each in site.operations if each.query and each.method == "GET"]
+    asked = [each for each in asked if "currency" in each.query.__struct_encode_fields__]
+    for operation in asked:
+        of = "&tenantType=platform" if "dashboard" in operation.path else ""
+        answer = await site.send("GET", f"{site.path(operation)}?currency=ZZZ{of}", b"")
+        assert answer.status_code < 500, (operation.path, answer.text)
+
+    assert len(asked) >= 4
+    assert {each.path for each in site.operations if _says_currency(each)} <= {
+        each[1].replace("inhibitions/x", "inhibitions/{inhibition_id}") for each in CURRENCIES
+    }
+    assert await _stored(site) == before
+
+
+def _says_currency(operation: Operation) -> bool:
+    body = fields.structs(operation)
+    return body is not None and '"currency"' in json.dumps(msgspec.json.schema(body.cls))
 
 
 async def test_zero_has_one_writing_and_what_is_whole_is_whole(site: Site):

@@ -152,6 +152,7 @@ def good_of(body: inspect.StructType) -> dict[str, Any]:
 def bodies(body: inspect.StructType) -> Iterator[tuple[str, bytes]]:
     """The body with each field in turn replaced, left out, given twice, and with one too many."""
     good = good_of(body)
+    longest = "nobody_knows"
     for field in body.fields:
         name = field.encode_name
         for value in HOSTILE:

@@ -86,6 +86,26 @@ async def test_what_is_posted_is_judged_by_the_rule(api: Api, worker_db: Databas
     assert opened.context == {"threshold": 5}
 
 
+async def test_who_is_not_registered_is_named_and_a_float_in_another_currency_refused(
+    api: Api, db: Database
+):
+    known, early = an_event(), an_event(tenant_type="bank", tenant_id="bp_new", metric="hue")
+    told = await api.post({"events": [known, early, early]})
+    alone = await api.post(an_event(tenant_id="nobody"))
+    naira = await api.post({"events": [known, an_event(currency="NGN")]})
+
+    assert told.status_code == alone.status_code == 202
+    assert (told.json()["accepted"], told.json()["unknown_tenants"]) == (
+        3,
+        [{"tenant_type": "bank", "tenant_id": "bp_new"}],
+    )
+    assert alone.json()["unknown_tenants"] == [{"tenant_type": "agent", "tenant_id": "nobody"}]
+    assert (naira.status_code, naira.json()["code"]) == (400, "metric-malformed")
+    assert "agent-123 is in XOF, not in NGN" in naira.json()["detail"]
+    async with db.transaction("tests.count") as tx:
+        assert await tx.connection.fetchval("select count(*) from platform.events") == 4
+
+
 async def test_a_service_may_post_and_others_may_not(api: Api):
     service = await api.post(an_event(), who="service:float", roles=["service"])
     finance = await api.post(an_event(), who="finance-user-1")

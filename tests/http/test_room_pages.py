@@ -85,6 +85,63 @@ async def test_the_first_page_speaks_french(seen: Room) -> None:
     assert "les versements vont à Banque Teranga" in page
 
 
+async def test_a_gate_that_keeps_only_what_nobody_carries_leads_payouts_elsewhere(
+    room: tuple[Room, Database],
+) -> None:
+    web, db = room
+
+    async def first_page(shut_up_to: int) -> str:
+        async with db.transaction("tests.gate") as tx:
+            await tx.connection.execute(
+                "update payments.bank_gates set is_open = false, closed_for ="
+                f" '{{(,{shut_up_to + 1})}}' where bank_profile_id = '{FAILING}'"
+            )
+        return await web.page("/")
+
+    # Members carry 10,000,000 at most.
+    page = await first_page(10_000_000)
+    assert "Banque du Plateau is failing; payouts go to Banque Teranga" in page
+    assert "Payouts are led elsewhere" in page
+    # Where others carry more than it is shut for, new ones still reach it.
+    page = await first_page(9_999_999)
+    assert "Banque du Plateau is failing; what others carry goes to Banque Teranga" in page
+
+    async with db.transaction("tests.smaller") as tx:
+        await tx.connection.execute(
+            'update mesh.mesh_members set capabilities = capabilities || \'{"max_amount_per_txn":'
+            f" {{\"XOF\": 40000}}}}' where bank_profile_id = '{FAILING}'"
+        )
+    bank = await web.page(f"/banks/{FAILING}?rail=bank&currency=XOF")
+    assert re.search(r"One of .{0,5}50,000.{0,7} is more than the .{0,5}40,000", bank)
+
+
+async def test_what_waits_where_nothing_was_heard_is_said_first(
+    room: tuple[Room, Database],
+) -> None:
+    web, db = room
+    async with db.transaction("tests.silence") as tx:
+        await tx.connection.execute("update payments.bank_gates set is_open = true")
+        await tx.connection.execute(
+            "update mesh.member_health set mode = 'serving', left_at = null, p_down = 0.001,"
+            f" last_signal_at = now() - case when bank_profile_id = '{FAILING}'"
+            " then interval '1 hour' else interval '0' end"
+        )
+        await tx.connection.execute("delete from mesh.declared_outages")
+    page = await web.page("/")
+
+    assert re.search(
+        "Nothing was heard of Banque du Plateau lately, and .{0,5}150,000.{0,9} wait there", page
+    )
+    assert "Nothing needs you" not in page
+
+
+async def test_a_payout_that_was_led_elsewhere_names_its_merchant(seen: Room) -> None:
+    page = await seen.page("/reconciliations?show=all")
+
+    assert "Boutique Sandaga" in page
+    assert ">merchant-" not in page
+
+
 async def test_a_bank_that_was_left_and_is_well_again_is_not_said_to_fail(
     room: tuple[Room, Database],
 ) -> None:

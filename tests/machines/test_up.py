@@ -192,6 +192,15 @@ def test_second_start_repeats_nothing_and_ctrl_c_stops_it(up: Up, home: Path):
     assert "Traceback" not in up.said()
 
 
+def test_what_prepares_the_demo_logs_as_everything_else_does(up: Up, home: Path):
+    if not up.starts:
+        up.wait_ready()
+    for name in ("seed", "catch-up", "activity"):
+        text = (home / "data" / "logs" / f"{name}.log").read_text()
+        assert "[info" not in text, name
+        assert "[warning" not in text, name
+
+
 def _last_line(home: Path, name: str) -> str:
     return (home / "data" / "logs" / f"{name}.log").read_text().splitlines()[-1]
 

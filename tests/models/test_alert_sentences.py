@@ -32,6 +32,26 @@ def test_a_float_is_said_with_its_currency_its_level_and_since_when():
     assert said("en", seconds=86_400).endswith("since 16 Nov 2026, 12:00 UTC")
 
 
+def test_between_its_levels_a_value_is_said_not_to_have_recovered():
+    band = {"value": 1_050_000, "clear_at": 1_100_000, "comparison": "below"}
+    rate = {"unit": "share", "value": 0.04, "fire_at": 0.05, "clear_at": 0.03}
+
+    assert said("en", **band) == (
+        "The float of Kiosque Médina is 1,050,000 F CFA: it has not recovered,"
+        " and ends at 1,100,000 F CFA or more"
+    )
+    assert "sous" not in said("fr", **band)
+    assert said("en", **band | {"value": 999_999}).endswith("under 1,000,000 F CFA since 12:00 UTC")
+    assert said("en", **band | {"value": 1_100_000}).endswith("is for less than 1,000,000 F CFA")
+    assert "of its sales: it has not recovered, and ends at 3% or less" in said(
+        "en", "refund_spike", **rate, comparison="above"
+    )
+
+
+def test_a_score_is_said_in_points():
+    assert value(5, {"unit": "score"}, "en") == "5\u00a0points"
+
+
 def test_shares_are_said_in_percent():
     share = {"unit": "share", "value": 0.125, "fire_at": 0.05}
 

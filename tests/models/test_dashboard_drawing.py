@@ -98,6 +98,19 @@ def test_the_worst_agent_lies_on_top_and_is_named() -> None:
     assert float(dots[-1].radius) > float(dots[0].radius)
 
 
+def test_names_on_the_map_do_not_lie_on_each_other() -> None:
+    kumasi, lagos = Agent(90, 100, 6.7, -1.6), Agent(80, 100, 6.5, 3.4)
+    dakar = Agent(900, 100, 14.7, -17.4)
+
+    dots = [dot for dot in draw.scatter([kumasi, lagos, dakar]) if dot.labelled]
+
+    # A name at the edge is written towards the middle: room is measured where it stands.
+    named = [(float(dot.x) + (-80 if dot.is_right else 80), float(dot.y)) for dot in dots]
+    assert len(named) == 2
+    for at, (x, y) in enumerate(named):
+        assert all(abs(x - a) >= 125 or abs(y - b) >= 26 for a, b in named[:at])
+
+
 def test_hours_without_anything_are_blank_and_the_busiest_is_darkest() -> None:
     week = draw.heat({(1, 9): 1, (5, 17): 40})
 

@@ -164,6 +164,26 @@ def test_reason_is_one_sentence_with_what_would_have_changed_it_in_both_language
     assert health_sentences.explain_stored({"predicted_score": "x"}, "fr") is None
 
 
+@pytest.mark.parametrize(
+    ("stays", "english", "french"),
+    [(0, "0 failures", "0 échec"), (1, "1 failure", "1 échec"), (2, "2 failures", "2 échecs")],
+)
+def test_failures_that_would_be_borne_are_counted_in_words(stays: int, english: str, french: str):
+    kept = {
+        "predicted_score": "99.00",
+        "prediction_window_minutes": 60,
+        "intervals": {"p10": 98.0, "p50": 99.0, "p90": 100.0},
+        "explanation": {"contributions": [], "recent_attempts": 9, "recent_failures": 0}
+        | {"stays_with": stays},
+        "p_down": 0.01,
+        "recommended_action": "monitor",
+        "served_by": "model",
+    }
+
+    assert f"up to {english} in" in (health_sentences.explain_stored(kept, "en") or "")
+    assert f"jusqu'à {french} en" in (health_sentences.explain_stored(kept, "fr") or "")
+
+
 def test_prediction_that_the_mesh_has_kept_is_said_in_the_readers_language():
     made = told([3, 3, 3, 3])
     kept = {

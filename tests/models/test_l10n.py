@@ -159,3 +159,9 @@ def test_an_amount_as_shown_is_read_back(language: Language, minor: int, code: s
 )
 def test_of_is_elided_before_a_name_that_begins_with_a_vowel(name: str, written: str):
     assert of_name(name) == written
+
+
+def test_what_rounds_to_nothing_has_no_sign():
+    assert FR.number(Decimal("-0.04"), 1) == "0,0"
+    assert EN.number(-0.4) == "0"
+    assert EN.number(Decimal("-0.051"), 1) == "\u22120.1"

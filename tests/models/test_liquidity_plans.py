@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from molam.mesh.liquidity.planning import steps_of
 from molam.mesh.liquidity.problem import (
     SHORT_BPS,
     Account,
     Arc,
+    Move,
     Pool,
     Problem,
+    Solution,
     first_breach,
     held,
 )
@@ -50,6 +55,25 @@ def test_a_way_that_takes_a_day_is_begun_a_day_before() -> None:
         first_breach(account, balances) is None
         for account, balances in zip(problem.accounts, held(problem, solution.moves), strict=True)
     )
+
+
+def test_each_step_says_what_would_be_missing_without_it_and_when() -> None:
+    problem = Problem(
+        3,
+        [an_account("a", 1_000, 0, 0, 0), an_account("b", 100, 150, 0, 300, needed=10)],
+        [Arc(0, 1, 2.0, limit=200)],
+    )
+    solution = Solution(is_optimal=True, moves=[Move(0, 0, 60), Move(0, 2, 200), Move(0, 1, 100)])
+    whys = [each["why"] for each in steps_of(problem, solution, date(2026, 11, 22))]
+    # After the other two: 60 less from the first day on, 100 less or 200 less on the third.
+    assert [(each["day"].day, each["would_hold"]) for each in whys] == [
+        (22, -50),
+        (24, -90),
+        (24, -190),
+    ]
+    passed = Problem(1, [an_account(bank, 100, 0) for bank in "ab"], [Arc(0, 1, 2.0)])
+    [step] = steps_of(passed, Solution(is_optimal=True, moves=[Move(0, 0, 5)]), date(2026, 11, 22))
+    assert step["why"] == {"code": "on_the_way"}
 
 
 def test_what_no_way_can_bring_is_a_shortage_and_no_failure() -> None:

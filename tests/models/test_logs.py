@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from starlette.types import Message
 
 from molam.platform import telemetry
 from molam.platform.telemetry import configure_logging, line, log
+from molam.simulator.banks.trouble import Cut
 
 
 @pytest.fixture
@@ -136,3 +139,26 @@ def test_a_refused_handshake_is_no_error(written: io.StringIO):
 
     assert last(written)["message"] == "something else"
     assert len(written.getvalue().splitlines()) == 1
+
+
+def test_an_answer_that_a_simulated_bank_loses_is_no_error_and_any_other_is(
+    written: io.StringIO,
+):
+    lost = "ASGI callable returned without completing response."
+    uvicorn = logging.getLogger("uvicorn.error")
+
+    async def send(_message: Message) -> None:
+        return
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read")
+
+    async def lose(*, on_purpose: bool) -> None:
+        if on_purpose:
+            await Cut()({"type": "http"}, receive, send)
+        uvicorn.error(lost)
+
+    asyncio.run(lose(on_purpose=True))
+    assert written.getvalue() == ""
+    asyncio.run(lose(on_purpose=False))
+    assert last(written)["message"] == lost

@@ -102,6 +102,24 @@ def test_loosening_an_alarm_is_never_sure_enough_to_be_asked_for(
     assert RULE.fire_at < level <= RULE.fire_at * Decimal("1.25")
 
 
+def test_a_level_is_one_that_a_person_would_choose() -> None:
+    naira = replace(
+        RULE,
+        currency="NGN",
+        comparison="below",
+        unit="amount",
+        values=[Decimal(240_000_005)] * 30,
+        fire_at=Decimal(250_000_000),
+        critical_at=Decimal(125_000_000),
+    )
+    found = proposed(recommending.for_rule(naira))
+    assert found.params["threshold"] == "240000000"
+    near = proposed(recommending.for_rule(replace(naira, critical_at=Decimal(239_999_000))))
+    assert near.params["threshold"] == "240000000"
+    share = proposed(recommending.for_rule(replace(RULE, values=[Decimal("0.05432")] * 30)))
+    assert share.params["threshold"] == "0.055"
+
+
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_every_recommendation_says_itself_with_its_numbers(language: str) -> None:
     for each in all_four():

@@ -110,6 +110,28 @@ def test_a_gate_that_is_shut_for_some_amounts_is_neither_open_nor_shut() -> None
     assert level_of(a_bank("a", **{**some, "shut_to": [None]})) == "left"
 
 
+def test_a_gate_that_is_shut_for_all_that_others_carry_leads_everything_elsewhere() -> None:
+    away = {"gate_is_open": False, "shut_from": [0], "shut_to": [5000], "p_down": 0.99}
+    found = finding(standings([a_bank("a", **away, carried_elsewhere=5000), a_bank("b")], [ROUTE]))
+
+    assert [(each.level, each.instead) for each in found.troubles] == [("left", "Bank B")]
+    # It keeps more: some of what others carry, or a payout that none of them takes.
+    assert level_of(a_bank("a", **away, carried_elsewhere=5001)) == "down"
+    assert level_of(a_bank("a", **away, carried_elsewhere=5000, largest_waiting=5001)) == "down"
+
+
+def test_money_that_waits_where_nothing_is_heard_needs_somebody() -> None:
+    silent = a_bank("b", is_stale=True)
+    waits = finding(
+        standings([a_bank("a"), replace(silent, waiting=1, waiting_value=32_000_000)], [ROUTE])
+    )
+
+    assert (waits.kind, waits.hue, waits.watched) == ("trouble", "orange", 1)
+    assert [each.row.bank_profile_id for each in waits.troubles] == ["b"]
+    idle = finding(standings([a_bank("a"), silent], [ROUTE]))
+    assert (idle.kind, idle.watched, idle.unheard) == ("all-well", 1, 1)
+
+
 def test_a_bank_that_no_route_names_any_more_is_still_said_to_be_left() -> None:
     rows = [a_bank("z", mode="left", left_at=NOW, gate_is_open=False, p_down=0.99), a_bank("a")]
     found = finding(standings(rows, [ROUTE]))

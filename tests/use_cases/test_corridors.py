@@ -132,13 +132,36 @@ async def test_what_is_paid_is_used_until_the_regions_settle(
         async with ops_db.transaction("tests.both") as tx:
             await settlements.confirm(tx, corridor.id, noted.id, by="bob")
     assert await state(db) == (20_000, 0)
-    async with ops_db.transaction("tests.more") as tx:
-        more = await settlements.record(
-            tx, corridor.id, amount=1, reference="TARGET-2", by="ana", now=NOW
-        )
+    # 20,000 are still reserved by a payout under way, and nothing that was carried is left.
     with pytest.raises(model.SettlementRefused, match="more than the corridor"):
         async with ops_db.transaction("tests.too_much") as tx:
-            await settlements.confirm(tx, corridor.id, more.id, by="bob")
+            await settlements.record(
+                tx, corridor.id, amount=1, reference="TARGET-2", by="ana", now=NOW
+            )
+    async with ops_db.transaction("tests.again") as tx:
+        again = await settlements.record(tx, corridor.id, by="ana", **told)
+    assert (again.id, again.confirmed_by) == (noted.id, "bob")
+
+
+async def test_what_came_back_after_it_was_noted_is_not_confirmed(
+    db: Database, ops_db: Database, worker_db: Database
+) -> None:
+    await a_world(db)
+    corridor = await a_corridor(ops_db)
+    mesh = rerouting.mesh_on(ops_db)
+    await rerouting.apply(ops_db, mesh, await approved(db, mesh))
+    ((moved,), *_) = await sql(db, "select payout_id from mesh.corridor_uses order by 1")
+    await sql(db, "update payments.payouts set state = 'paid' where id = $1", moved)
+    await corridors.settle_uses(worker_db)
+    async with ops_db.transaction("tests.note") as tx:
+        noted = await settlements.record(
+            tx, corridor.id, amount=20_000, reference="TARGET-3", by="ana", now=NOW
+        )
+    await sql(db, "update payments.payouts set state = 'returned' where id = $1", moved)
+    await corridors.settle_uses(worker_db)
+    with pytest.raises(model.SettlementRefused, match="more than the corridor"):
+        async with ops_db.transaction("tests.confirm") as tx:
+            await settlements.confirm(tx, corridor.id, noted.id, by="bob")
 
 
 @pytest.mark.parametrize("why", ["closed", "path", "stopped"])

@@ -125,6 +125,31 @@ async def test_the_rows_behind_a_figure_come_to_it(tx: Tx) -> None:
         await queries.behind(tx, metric, Tenant("bank", "b"), times=times, currency="XOF")
 
 
+async def test_what_is_earned_is_made_of_fees(db: Database, worker_db: Database) -> None:
+    await builders.a_merchant(db)
+    at = (NOW - timedelta(hours=2)).isoformat()
+    sold = [facts.succeeded("tx-1", amount=5000, fee_molam=75, occurred_at=at, version=2)]
+    await facts.take_in(worker_db, [*sold, facts.succeeded("tx-2", occurred_at=at, version=2)])
+    async with db.transaction("tests.pay") as tx:
+        await tx.connection.execute(
+            "insert into payments.payouts (merchant_id, id, state, amount, fee, currency, occurred_at,"
+            " version) values ('merchant-123', 'po-1', 'paid', 900, 20, 'XOF', $1, 1)",
+            NOW - timedelta(hours=2),
+        )
+    await aggregates.refresh(worker_db)
+    async with worker_db.transaction("tests.read", readonly=True) as tx:
+        for metric, parts in (
+            ("net_revenue", [-20, 75]),
+            ("total_fees", [75]),
+            ("partner_fees", [20]),
+        ):
+            span = {"begins": WEEK.start, "ends": WEEK.end, "currency": "XOF"}
+            times = (WEEK.start, WEEK.end)
+            rows = await queries.behind(tx, metric, PLATFORM, times=times, currency="XOF")
+            assert sorted(row.amount for row in rows) == parts
+            assert await queries.total(tx, metric, PLATFORM, **span) == sum(parts)  # type: ignore[arg-type]
+
+
 @pytest.mark.usefixtures("shop")
 async def test_nobody_elses_figures_are_a_tenants(tx: Tx) -> None:
     found = await queries.overview(tx, Tenant("merchant", "m-gh"))

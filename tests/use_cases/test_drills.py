@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -236,3 +237,18 @@ async def test_who_stops_watching_is_told_whether_the_outage_was_over(
 
     assert code == 130
     assert said in capsys.readouterr().out
+
+
+async def test_the_summary_writes_money_as_people_read_it(
+    range_: Range, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drill_id = await drills.start(range_.db, CLOCK, Wish("bp_123", Decimal(1), 3, payouts=1))
+    drill = await drills.find(range_.db, drill_id)
+    now = await drills.timeline(range_.db, drill_id)
+    assert drill is not None
+    assert now is not None
+
+    drill_command._sum_up(drill, replace(now, made=40, paid=40, moved=36, moved_value=966_100))
+
+    said = capsys.readouterr().out
+    assert re.search(r"36 through another bank \(966,100\s\S+\sCFA\), 0 left", said)

@@ -11,7 +11,7 @@ import builders
 from molam.alerts.remediation import commands, policies
 from molam.alerts.remediation.policies import PolicyChange
 from molam.approvals.model import Actor
-from molam.entrypoints.drill_float import drained
+from molam.entrypoints.drill_float import drained, held_back
 from molam.platform.db import Database
 from molam.simulator import float_drill
 from remedying import Desk, a_desk
@@ -74,3 +74,9 @@ async def test_what_operations_decided_of_the_policy_stays(desk: Desk) -> None:
 
     found = (await policies.listed(desk.db))[3]
     assert (found.alert_type, found.enabled, found.cooldown_seconds) == ("float_low", False, 7200)
+
+
+def test_why_nothing_more_happens_is_said_in_words() -> None:
+    assert held_back("twin_open") == "the same action is under way already"
+    assert held_back("action_rejected") == "the action was not carried out: it is rejected"
+    assert held_back("SIRA does not answer.") == "SIRA does not answer."

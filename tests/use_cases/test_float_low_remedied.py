@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client import REGISTRY
 
 import builders
 from molam.platform.db import Database
@@ -89,6 +90,37 @@ async def test_a_measured_low_float_leads_to_the_same_by_itself(desk: Desk) -> N
         ("execute", ""),
     ]
     assert (after["status"], done["state"]) == ("auto_remediated", "verified")
+
+
+async def test_a_remedy_is_counted_once_it_is_carried_out(desk: Desk, ops_db: Database) -> None:
+    def counted() -> tuple[float, float]:
+        made = REGISTRY.get_sample_value("remediations_executed_total", {"type": "ADJUST_FLOAT"})
+        timed = REGISTRY.get_sample_value("remediation_latency_seconds_count")
+        return made or 0, timed or 0
+
+    async def has_cooled() -> bool:
+        async with ops_db.transaction("tests.compat") as tx:
+            asked = "select alerts.check_policy_cooldown('float_low')"
+            return bool(await tx.connection.fetchval(asked))
+
+    made, timed = counted()
+    assert await has_cooled()
+    await desk.enable()
+    action = await desk.alerts.trigger_remediation_flow((await desk.low())["id"])
+    assert action is not None
+    await desk.alerts.verify_remediations()
+    assert (counted(), await has_cooled()) == ((made, timed), False)
+
+    await desk.carry_out(action)
+    for _ in range(2):
+        await desk.alerts.verify_remediations()
+    assert counted() == (made + 1, timed + 1)
+
+    await desk.sql("update alerts.remediation_policies set last_executed_at = null")
+    assert await has_cooled()
+    async with ops_db.transaction("tests.compat") as tx:
+        await tx.connection.execute("select alerts.update_policy_last_executed('float_low')")
+    assert not await has_cooled()
 
 
 async def test_without_a_policy_in_force_nothing_is_asked_for(desk: Desk) -> None:

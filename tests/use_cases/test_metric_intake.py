@@ -83,6 +83,23 @@ async def test_a_low_float_is_judged_once_the_log_has_moved_on(worker_db, watch,
     assert opened.rule.id == "float_low"
 
 
+async def test_a_float_in_another_currency_is_passed_over_and_the_rest_goes_on(
+    db, worker_db, watch, followed
+):
+    await builders.an_agent(db, id_=AGENT)
+    for second in (0, 6):
+        naira = a_sample(1, second, currency="NGN")
+        await tell(worker_db, naira, a_sample(BAD, second), now=at(second))
+    watch.clock.set(at(6))
+    await drain(worker_db, watch, followed)
+
+    assert [each.currency for each in followed.transitions] == ["XOF"]
+    assert {row["currency"] for row in await rows(db, "select currency from alerts.series")} == {
+        "XOF"
+    }
+    assert await rows(db, "select from platform.dead_letters") == []
+
+
 async def test_a_tick_judges_what_is_followed_by_nothing(worker_db, watch, followed):
     await tell(worker_db, a_sample(BAD, 0), now=T0)
     await drain(worker_db, watch, followed)

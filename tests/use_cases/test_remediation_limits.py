@@ -16,7 +16,7 @@ import builders
 from molam.alerts.episodes import deciding
 from molam.alerts.remediation import commands, following, limits, noting, policies, store
 from molam.alerts.remediation.policies import PolicyChange
-from molam.approvals.model import Actor
+from molam.approvals.model import Actor, TwinOpen
 from molam.kernel.refusals import Outage
 from molam.platform.db import Database
 from molam.sira import recommending_client
@@ -393,6 +393,31 @@ async def test_a_policy_that_allows_more_waits_for_two_people(desk: Desk) -> Non
     assert looser.action.state == "pending"
     assert looser.loosened == ("enabled",)
     assert looser.policy.enabled is False
+
+
+async def test_a_change_asked_of_an_older_version_gives_way(desk: Desk) -> None:
+    async def change(**asked: Any) -> policies.Changed:
+        return await policies.change(
+            desk.db, desk.watch, "float_low", PolicyChange(**asked), actor=ADMIN
+        )
+
+    async def states() -> list[tuple[Any, ...]]:
+        return await desk.sql("select state from approvals.ops_actions order by created_at")
+
+    await desk.enable()
+    older = (await change(cooldown_seconds=30)).action
+    with pytest.raises(TwinOpen):
+        await change(cooldown_seconds=30)
+    waiting = await states()
+    await change(enabled=False)
+    passed = await states()
+    newer = (await change(enabled=True)).action
+    await desk.sql("update alerts.remediation_policies set version = version + 1")
+    again = (await change(enabled=True)).action
+
+    assert all((older, newer, again))
+    assert (waiting, passed) == ([("pending",)], [("stale",)])
+    assert await states() == [("stale",), ("stale",), ("pending",)]
 
 
 async def test_an_alert_that_ended_meanwhile_undoes_the_action(

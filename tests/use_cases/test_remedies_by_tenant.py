@@ -12,11 +12,12 @@ import pytest
 import builders
 import mesh_people
 from molam.alerts.episodes import commands as episodes
-from molam.alerts.remediation import commands, fitting, policies
+from molam.alerts.remediation import bounds, commands, fitting, policies
 from molam.alerts.remediation.model import NoRemedy, PolicyOutOfBounds, PolicyRefused
 from molam.alerts.remediation.policies import PolicyChange
 from molam.alerts.rules import commands as rules
-from molam.alerts.rules.model import Rule, Sample
+from molam.alerts.rules import tenants
+from molam.alerts.rules.model import MetricMalformed, Rule, Sample
 from molam.approvals.model import Actor
 from molam.kernel.refusals import Outage
 from molam.platform.db import Database
@@ -165,6 +166,72 @@ async def test_a_policys_amount_is_in_its_own_currency(
 
     assert alone == "ADJUST_FLOAT: the policy says amount in XOF alone."
     assert (advised, amount["currency"]) == ("ADJUST_FLOAT", "GHS")
+
+
+@pytest.fixture
+async def in_naira(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """An alert of a float in naira, of an agent whose float is in francs."""
+    rule = next(each for each in await judges(desk) if each.id == "float_low.NGN")
+    await desk.enable()
+    with monkeypatch.context() as patched:
+        patched.setattr(tenants, "_is_foreign", lambda *_: False)
+        return await an_alert(desk, rule, "agent-123")
+
+
+async def test_an_amount_keeps_the_currency_that_its_bound_is_in(
+    desk: Desk, in_naira: UUID
+) -> None:
+    assert await desk.alerts.trigger_remediation_flow(str(in_naira)) is None
+    assert "in XOF, not in NGN" in await answer(desk, in_naira)
+    assert await desk.sql("select from approvals.ops_actions") == []
+    last = (await desk.alerts.get_alert_decisions(str(in_naira)))[-1]["decision"]
+    assert (last["action"], last["details"]["code"]) == ("error", "action-plan-refused")
+
+
+async def test_without_its_currency_it_would_be_francs_past_their_bound(
+    desk: Desk, in_naira: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "_in_currency", lambda params, *_: params)
+
+    action = await desk.alerts.trigger_remediation_flow(str(in_naira))
+
+    assert action is not None
+    assert action["params"]["amount"]["currency"] == "XOF"
+    assert action["params"]["amount"]["minor"] > 5_000_000
+
+
+async def test_a_float_in_naira_is_filled_in_naira(desk: Desk) -> None:
+    await builders.an_agent(desk.db, id_="agent-ng", currency="NGN", country="NG", balance=9)
+    await desk.enable()
+    alert = await desk.low("agent-ng", 9)
+
+    action = await desk.alerts.trigger_remediation_flow(alert["id"])
+
+    assert action is not None
+    assert action["params"]["amount"]["currency"] == "NGN"
+    assert 5_000_000 < action["params"]["amount"]["minor"] <= 1_250_000_000
+
+
+async def test_a_float_in_a_currency_that_is_not_the_agents_raises_nothing(desk: Desk) -> None:
+    said = {"metric": "float_available", "value": 1, "currency": "NGN"}
+    whose = {"tenant_type": "agent", "tenant_id": "agent-123"}
+
+    with pytest.raises(MetricMalformed, match="is in XOF, not in NGN"):
+        await desk.alerts.process_metric_event(**whose, **said, timestamp=datetime.now(UTC))
+    with pytest.raises(MetricMalformed, match="is in XOF, not in NGN"):
+        await desk.alerts.create_alert(
+            alert_type="float_low", **whose, severity="critical", metric=said
+        )
+
+
+async def test_a_bound_of_an_amount_says_its_currency(desk: Desk) -> None:
+    plain = {"ADJUST_FLOAT": {"adjustment": ["top_up"], "amount_max": 5_000_000}}
+
+    with pytest.raises(PolicyOutOfBounds, match="for each currency"):
+        await change(desk, "float_low", bounds=plain)
+    await desk.enable(bounds=plain)
+    alert = await desk.low()
+    assert await desk.alerts.trigger_remediation_flow(alert["id"]) is None
 
 
 async def change(desk: Desk, alert_type: str, **asked: Any) -> policies.Changed:

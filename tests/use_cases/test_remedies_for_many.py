@@ -14,6 +14,7 @@ import pytest
 import builders
 from molam.alerts.episodes import commands as episodes
 from molam.alerts.remediation import following, group_store, grouping
+from molam.alerts.remediation.jobs import crons
 from molam.alerts.rules import commands as rules
 from molam.alerts.rules.model import Sample
 from molam.approvals.model import NotEligible
@@ -109,13 +110,26 @@ async def count_of(desk: Desk, action_type: str) -> int:
     return int(rows[0][0])
 
 
+async def test_each_target_of_a_group_keeps_the_currency_of_its_alert(desk: Desk) -> None:
+    francs = await low_agents(desk, 2)
+    await builders.an_agent(desk.db, id_="agent-ng", currency="NGN", country="NG", balance=9)
+
+    action = await a_group(desk, [*francs, await desk.low("agent-ng", 9)])
+
+    members = action["params"]["members"]
+    assert {each["target_id"]: each["params"]["amount"]["currency"] for each in members} == {
+        "agent-1": "XOF",
+        "agent-ng": "NGN",
+    }
+
+
 async def test_two_hundred_merchants_are_ten_actions_and_one_for_the_rest(desk: Desk) -> None:
     await desk.enable("fraud_score_high", auto_threshold=0.9)
     alerts = await merchants(desk, 200)
 
     await remedy_all(desk, alerts)
-    await grouping.ask_all(desk.db, desk.watch)
-    await grouping.ask_all(desk.db, desk.watch)
+    await grouping.ask_all(desk.db, desk.watch, gather_s=0)
+    await grouping.ask_all(desk.db, desk.watch, gather_s=0)
 
     rows = await desk.sql("select action_id, target_id from alerts.remediations")
     shown = await desk.sql(
@@ -280,6 +294,19 @@ async def test_where_too_few_could_agree_people_look_at_each(desk: Desk) -> None
     assert await grouping.ask(desk.db, desk.watch, **KIND) is None
 
 
+async def test_the_clock_leaves_a_group_its_time_to_gather(desk: Desk) -> None:
+    await desk.enable(targets_per_hour=1)
+    await remedy_all(desk, await low_agents(desk, 3))
+    (cron,) = crons(desk.watch)
+
+    await cron.run(desk.db)
+    early = await count_of(desk, "REMEDIATE_GROUP")
+    await desk.sql("update alerts.held_remedies set held_at = held_at - interval '31 seconds'")
+    await cron.run(desk.db)
+
+    assert (early, await count_of(desk, "REMEDIATE_GROUP")) == (0, 1)
+
+
 STEPS = ("remedy", "group", "carry_out", "carry_out", "resolve", "follow", "low")
 
 
@@ -305,7 +332,7 @@ async def _step(desk: Desk, step: str, alert: dict[str, Any]) -> None:
         case "remedy":
             await remedy_all(desk, [alert])
         case "group":
-            await grouping.ask_all(desk.db, desk.watch)
+            await grouping.ask_all(desk.db, desk.watch, gather_s=0)
         case "resolve":
             await desk.alerts.resolve_alert(alert["id"], "ops-admin-1")
         case "low":

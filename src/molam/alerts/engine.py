@@ -15,6 +15,7 @@ from molam.alerts.episodes.model import AlertAbsent, AlertRow, NewAlert
 from molam.alerts.remediation import commands, following, views
 from molam.alerts.remediation.views import read_id
 from molam.alerts.rules import commands as rules
+from molam.alerts.rules import tenants
 from molam.alerts.rules.messages import MetricEvent, sample_of
 from molam.alerts.rules.model import MetricMalformed
 from molam.alerts.runtime import Watch
@@ -41,7 +42,7 @@ class Alerts:
         Judge one measurement at once, and return the alert that is open because of it, if any.
 
         Raises:
-            MetricMalformed: it is none.
+            MetricMalformed, UnknownCurrency: it is none.
         """
         now = self.watch.clock.now()
         try:
@@ -50,6 +51,7 @@ class Alerts:
             raise MetricMalformed(f"{error}.") from None
         async with self.db.transaction("alerts.process_metric_event") as tx:
             sample = sample_of(event, now=now)
+            await tenants.check_floats(tx, [sample])
             moved = await rules.take_in(tx, [sample], now=now, settle=True, book=self.watch.rules)
             rows = await episodes.apply(tx, self.watch, moved)
         open_ = [row for row in rows if not row.is_over]

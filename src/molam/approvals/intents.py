@@ -123,7 +123,8 @@ def plan_json(intent: Intent, plan: Plan) -> dict[str, Any]:
     """Write the plan as it is stored, shown, and hashed into the view."""
     written = {
         "target_name": plan.target_name,
-        "title": {locale: intent.type.title(intent.params, locale) for locale in binding.LOCALES},
+        "title": plan.title
+        or {locale: intent.type.title(intent.params, locale) for locale in binding.LOCALES},
         "changes": [
             {"what": each.what, "before": _plain(each.before), "after": _plain(each.after)}
             for each in plan.changes

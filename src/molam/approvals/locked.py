@@ -26,6 +26,8 @@ AUTO_EXECUTE = "approvals.auto_execute_action"
 TELL_END = "approvals.tell_end"
 FOLLOW_ALERT = "alerts.follow_action"
 """The job by which alerting hears what became of an action that an alert led to."""
+FOLLOW_RECOMMENDATION = "dashboard.follow_action"
+"""The same, for the dashboard and what SIRA recommended on it."""
 
 _IN_VAIN = frozenset(
     {
@@ -41,7 +43,7 @@ _FOLLOWED = frozenset({*_IN_VAIN, lifecycle.State.EXECUTED})
 
 
 class ActionFollows(msgspec.Struct, frozen=True):
-    """Arguments of the two jobs that an action's new state asks for, version 1."""
+    """Arguments of the jobs that an action's new state asks for, version 1."""
 
     action_id: str
     state: str
@@ -155,6 +157,9 @@ class LockedAction:
             await enqueue(tx, TELL_END, follows, once=f"{TELL_END}/{row.id}/{row.state}")
         if "alert_id" in row.context and row.state in _FOLLOWED:
             await enqueue(tx, FOLLOW_ALERT, follows, once=f"{FOLLOW_ALERT}/{row.id}/{row.state}")
+        if "sira_recommendation_id" in row.context and row.state in _FOLLOWED:
+            once = f"{FOLLOW_RECOMMENDATION}/{row.id}/{row.state}"
+            await enqueue(tx, FOLLOW_RECOMMENDATION, follows, once=once)
 
     @property
     def is_open(self) -> bool:

@@ -81,7 +81,9 @@ cli = DeferredGroup(
         "audit": Deferred(
             "molam.entrypoints.audit", "Export, verify and explain the record of decisions."
         ),
-        "drill": Deferred("molam.entrypoints.drill", "Break a simulated bank, and watch."),
+        "drill": Deferred(
+            "molam.entrypoints.drill", "Fail a simulated bank or drain a float, and watch."
+        ),
         "sira": Deferred(
             "molam.entrypoints.sira_commands", "Train the health model; compare routers."
         ),

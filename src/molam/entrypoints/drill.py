@@ -15,10 +15,12 @@ from molam.entrypoints.local import StartRefused, read_settings, running, stop_o
 from molam.kernel.clock import SystemClock
 from molam.platform.db import Database, ProcessRole, open_database
 from molam.platform.settings import Settings
+from molam.platform.web.l10n import Formats
 from molam.simulator import drill as drills
 from molam.simulator.drill import Wish
 from molam.simulator.drill_store import DrillRow, TimelineRow
 from molam.simulator.issuer import mint_development_token
+from molam.simulator.profiles import DRILLED
 
 _LOOK_S = 0.5
 _BEGINS_WITHIN_S = 15.0
@@ -168,10 +170,11 @@ def _sum_up(drill: DrillRow, now: TimelineRow) -> None:
     for name, start, end in spans:
         if start is not None and end is not None:
             click.echo(f"{name:>16}: {(end - start).total_seconds():.1f} s")
+    money = Formats("en").money(now.moved_value, DRILLED.currency)
     back = f", {now.taken_back} brought back by a rollback" if now.taken_back else ""
     click.echo(
         f"{now.paid} of {now.made} payouts paid, {now.moved} through another bank "
-        f"({now.moved_value} in minor units){back}, {now.left_behind} left on the broken one"
+        f"({money}){back}, {now.left_behind} left on the broken one"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 import click
@@ -25,6 +26,25 @@ _OPENS_WITHIN_S = 90.0
 _APPROVERS = ("finance-user-1", "finance-user-2")
 _EXECUTOR = "ops-admin-1"
 _OPEN = frozenset({"pending", "blocked"})
+_WHY = MappingProxyType(
+    {
+        "disabled": "the policy is off",
+        "low_confidence": "SIRA is not sure enough",
+        "cooldown": "the same agent was acted on a short while ago",
+        "blast_radius": "too many agents alert at once; one action for all of them is asked for",
+        "breaker": "two actions were without effect, and people have to look",
+        "twin_open": "the same action is under way already",
+        "over": "the alert was over",
+        "alert_over": "the alert was over",
+        "acted_on": "something else was done about it",
+        "silenced": "the alert is silenced",
+        "inhibited": "another alert keeps it quiet",
+        "maintenance": "the agent is in maintenance",
+        "flapping": "the alert comes and goes",
+        "ineffective": "the action was carried out, and the float is as low as before",
+        "ended": "the action came to nothing",
+    }
+)
 
 
 @click.command("float-low")
@@ -102,7 +122,9 @@ async def _watch(
             if now.settled == "verified" and now.status == "auto_remediated":
                 return await _sum_up(settings, now)
             if _has_failed(now):
-                click.echo(f"nothing more happens by itself: {now.skipped or now.settled}")
+                click.echo(
+                    f"nothing more happens by itself: {held_back(now.skipped or now.settled or '')}"
+                )
                 return 1
             if approve and now.action_id is not None:
                 await _go_on(settings, now.action_id, now.action_state or "")
@@ -116,6 +138,13 @@ def _has_failed(now: FloatTimelineRow) -> bool:
     return now.settled in {"ineffective", "ended"} or (
         now.action_id is None and now.skipped is not None
     )
+
+
+def held_back(code: str) -> str:
+    """Say in words why nothing more happens; what went wrong is a sentence already."""
+    if code.startswith("action_"):
+        return f"the action was not carried out: it is {code.removeprefix('action_')}"
+    return _WHY.get(code, code)
 
 
 def _steps(settings: Settings, now: FloatTimelineRow) -> Sequence[tuple[str, datetime | None, str]]:

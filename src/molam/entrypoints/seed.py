@@ -13,6 +13,7 @@ from molam.entrypoints.registry import registry
 from molam.kernel.clock import SystemClock
 from molam.platform.db import ProcessRole, open_database
 from molam.platform.settings import Settings
+from molam.platform.telemetry import configure_logging
 from molam.simulator.banks_demo import seed_banks
 from molam.simulator.disputes_demo import seed_disputes
 from molam.simulator.drill import seed_drills
@@ -46,6 +47,7 @@ def command(*, history: bool, activity: bool, days: int) -> None:
         raise StartRefused(
             "demo people have known passwords: molam seed refuses MOLAM_ENV=production"
         )
+    configure_logging("molam-seed", level=settings.log_level)
     with database(settings) as complete:
         asyncio.run(_seed_activity(complete) if activity else _seed(complete, days * history))
 

@@ -29,6 +29,7 @@ def command(*, only: str, until_idle: bool, metrics_port: int | None) -> None:
     """Consume events and run jobs until told to stop."""
     if until_idle:
         with database(read_settings()) as settings:
+            configure_logging("molam-worker", level=settings.log_level)
             click.echo(f"applied {asyncio.run(catch_up(settings))} events")
         return
     parts = frozenset(part.strip() for part in only.split(",") if part.strip())

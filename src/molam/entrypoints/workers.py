@@ -203,6 +203,7 @@ async def _do_jobs(
                 *mesh_jobs.handlers(mesh),
                 *probes.handlers(post.teller),
                 *alerts_jobs.handlers(watch),
+                *dashboard_jobs.HANDLERS,
                 *(() if settings.is_production else drill.handlers(clock)),
             ],
             crons=[

@@ -28,7 +28,7 @@ from molam.kernel.refusals import Kind, Refusal
 from molam.ops import permissions
 from molam.ops.detail import Detail, compare, detail_of
 from molam.ops.emergencies import emergency_of
-from molam.ops.evidence import reasons_given, weighed_of
+from molam.ops.evidence import advised_of, reasons_given, weighed_of
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import Said, framed, said
 from molam.platform.auth.step_up import STEP_UP_MAX_AGE_S, StepUpRequired
@@ -304,6 +304,7 @@ async def show(
         step_up = _sign_in(request, acr_values=AAL2, max_age=detail.step_up_s)
     proof = _sign_in(request, acr_values=AAL2, max_age=STEP_UP_MAX_AGE_S)
     weighed = await weighed_of(db, detail.line, caller, language=language_of(request, caller))
+    advised = None if weighed is not None else advised_of(detail.context)
     response = await framed(
         request,
         caller,
@@ -320,7 +321,8 @@ async def show(
         has_passkey=has_passkey,
         emergency=await emergency_of(db, id_, caller),
         weighed=weighed,
-        given=reasons_given(detail.context, weighed),
+        advised=advised,
+        given=reasons_given(detail.context, weighed, advised),
     )
     if message is not None and message.hue != "green" and request.method == "POST":
         response.status_code = HTTPStatus.CONFLICT

@@ -101,7 +101,9 @@ class Page:
     def key(self) -> str:
         """Name what a decision rests on; that people were told changes nothing about it."""
         row = self.row
-        return f"{row.status}/{row.severity}/{row.acknowledged_by}/{row.remedied_by_action_id}"
+        quiet = f"{row.is_silenced}/{row.suppressed_until}"
+        who = f"{row.acknowledged_by}/{row.remedied_by_action_id}"
+        return f"{row.status}/{row.severity}/{quiet}/{who}"
 
 
 @routes.get(

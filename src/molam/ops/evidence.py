@@ -1,12 +1,15 @@
-"""What a risk-aware approval adds to its action's page: how risky, why, and what speaks for it."""
+"""Why an action was asked for: what a machine weighed, how risky it is, what speaks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from molam.approvals.risk import queries as risk
 from molam.approvals.risk.endpoints import VIEW
@@ -22,6 +25,34 @@ from molam.platform.web.l10n import Language
 from molam.sira.scoring import Contribution, name_of
 
 _OPEN = frozenset({"pending", "held"})
+_FEATURES_MAX = 50
+_EXACT_MAX = 10**15
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+Share = Annotated[float, Meta(ge=-1, le=1)]
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One reason of SIRA's, as it stands beside an action."""
+
+    name: Annotated[str, Meta(max_length=64)]
+    value: Annotated[float, Meta(ge=-_EXACT_MAX, le=_EXACT_MAX)] | None
+    weight: Share
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    features: Annotated[list[Feature], Meta(max_length=_FEATURES_MAX)]
+    model: Annotated[str, Meta(max_length=64)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """What SIRA says of an action: which advice, how sure it is, and why."""
+
+    id: str
+    confidence: Decimal | None
+    explanation: Explanation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +92,46 @@ class Weighed:
     may_add: bool
 
 
-def reasons_given(context: Mapping[str, object], weighed: Weighed | None) -> Mapping[str, object]:
-    """Return what was written along with the request, without what the score's card says."""
-    if weighed is None:
+def reasons_given(
+    context: Mapping[str, object], weighed: Weighed | None, advised: Advised | None
+) -> Mapping[str, object]:
+    """Return what was written along with the request, without what is said in words elsewhere."""
+    if weighed is not None:
+        return {key: each for key, each in context.items() if not key.startswith("sira_")}
+    if advised is None:
         return context
-    return {key: each for key, each in context.items() if not key.startswith("sira_")}
+    said = {
+        "sira_recommendation_id": bool(advised.id),
+        "sira_confidence": advised.confidence is not None,
+        "sira_explanation": advised.explanation is not None,
+    }
+    return {key: each for key, each in context.items() if not said.get(key)}
+
+
+def advised_of(context: Mapping[str, object]) -> Advised | None:
+    """Read what SIRA says beside a request; None where it says nothing that we can read."""
+    id_ = context.get("sira_recommendation_id")
+    advised = Advised(
+        id=id_ if isinstance(id_, str) else "",
+        confidence=_read_share(context.get("sira_confidence")),
+        explanation=_read_explanation(context.get("sira_explanation")),
+    )
+    return None if advised == Advised("", None, None) else advised
+
+
+def _read_share(said: object) -> Decimal | None:
+    try:
+        return Decimal(str(msgspec.convert(said, Share, strict=False)))
+    except msgspec.ValidationError:
+        return None
+
+
+def _read_explanation(said: object) -> Explanation | None:
+    try:
+        # Beside an action decimals are text.
+        return msgspec.json.decode(_encode(said), type=Explanation, strict=False)
+    except msgspec.ValidationError:
+        return None
 
 
 async def weighed_of(

@@ -96,11 +96,12 @@ async def change(request: Request, caller: Caller, form: Edited) -> Response:
             return await _page(request, caller, form, effect=effect)
         done = await inhibiting.change(state.db, state.watch, id_, asked, actor=actor_of(caller))
     except InhibitionMalformed as refusal:
-        return await _page(request, caller, form, wrong=refusal)
+        is_unnamed = not asked.source.named() or not asked.target.named()
+        return await _page(request, caller, form, wrong=refusal, is_unnamed=is_unnamed)
     except TwinOpen as twin:
         return _to(f"/ops/actions/{twin.facts.get('action_id', '')}?said=replayed")
     if done.action is not None:
-        return _to(f"/ops/actions/{done.action.id}?said=policy-proposed")
+        return _to(f"/ops/actions/{done.action.id}?said=quiet-proposed")
     return _to(f"{_LIST}?said=saved")
 
 
@@ -121,6 +122,7 @@ async def _page(
     *,
     effect: Weighed | None = None,
     wrong: Refusal | None = None,
+    is_unnamed: bool = False,
 ) -> Response:
     language = language_of(request, caller)
     response = await framed(
@@ -134,6 +136,7 @@ async def _page(
         if effect is None
         else [sentences.subject(each.alert_type, each.facts, language) for each in effect.quiets],
         wrong=None if wrong is None else refused(wrong, language),
+        is_unnamed=is_unnamed,
         types=[code for code, each in sentences.TYPES if each == "en"],
     )
     if wrong is not None:

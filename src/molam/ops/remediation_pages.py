@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -26,9 +29,17 @@ from molam.platform.web.templating import language_of
 
 routes = Routes()
 
-_SECONDS = Annotated[str, Meta(max_length=6, pattern=r"^[0-9]{0,6}\Z")]
-_JSON = Annotated[str, Meta(max_length=4000)]
-_PER_CENT = Annotated[str, Meta(max_length=6, pattern=r"^[0-9]{0,3}([.,][0-9]{1,2})?\Z")]
+_Typed = Annotated[str, Meta(max_length=40)]
+_Json = Annotated[str, Meta(max_length=4000)]
+_WHOLE: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "cooldown_seconds": (0, 604_800),
+        "targets_per_hour": (1, 10_000),
+        "verify_hold_s": (0, 86_400),
+        "verify_within_s": (10, 86_400),
+    }
+)
+"""From where to where; as `PolicyChange` has it."""
 
 
 class PoliciesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,13 +50,13 @@ class PolicyForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the form of a policy sends; what is left empty stays as it is."""
 
     enabled: Literal["yes"] | None = None
-    auto_threshold: _PER_CENT = ""
-    cooldown_seconds: _SECONDS = ""
-    targets_per_hour: _SECONDS = ""
-    verify_hold_s: _SECONDS = ""
-    verify_within_s: _SECONDS = ""
-    auto_action: _JSON = ""
-    bounds: _JSON = ""
+    auto_threshold: _Typed = ""
+    cooldown_seconds: _Typed = ""
+    targets_per_hour: _Typed = ""
+    verify_hold_s: _Typed = ""
+    verify_within_s: _Typed = ""
+    auto_action: _Json = ""
+    bounds: _Json = ""
 
 
 class BreakerForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,20 +111,18 @@ async def show(request: Request, caller: Caller, query: PoliciesQuery) -> Respon
 async def change(request: Request, caller: Caller, form: PolicyForm) -> Response:
     """Change a policy: less at once, more once others agree."""
     state = request.app.state
+    alert_type = request.path_params["alert_type"]
     try:
+        asked = _asked(form)
         done = await policies.change(
-            state.db,
-            state.watch,
-            request.path_params["alert_type"],
-            _asked(form),
-            actor=actor_of(caller),
+            state.db, state.watch, alert_type, asked, actor=actor_of(caller)
         )
-    except PolicyRefused as refusal:
-        response = await _page(request, caller, refused=refusal)
+    except (_Mistyped, PolicyRefused) as refusal:
+        response = await _page(request, caller, refused=refusal, typed={alert_type: form})
         response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
         return response
     except TwinOpen as twin:
-        return _to(f"/ops/actions/{twin.facts.get('action_id', '')}?said=replayed")
+        return _to(f"/ops/actions/{twin.facts.get('action_id', '')}?said=policy-waits")
     if done.action is not None:
         return _to(f"/ops/actions/{done.action.id}?said=policy-proposed")
     return _to("/alerts/policies?said=policy-saved")
@@ -137,20 +146,53 @@ async def close_breaker(request: Request, caller: Caller, form: BreakerForm) -> 
     return _to("/alerts/policies?said=saved")
 
 
+class _Mistyped(ValueError):
+    """*fields* say nothing that could be meant there: `number`, `range` or `json`."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__()
+        self.fields = fields
+
+
 def _asked(form: PolicyForm) -> PolicyChange:
+    """
+    Raises:
+        _Mistyped
+    """
     asked: dict[str, object] = {"enabled": form.enabled is not None}
-    if form.auto_threshold:
-        asked["auto_threshold"] = float(form.auto_threshold.replace(",", ".")) / 100
-    for name in ("cooldown_seconds", "targets_per_hour", "verify_hold_s", "verify_within_s"):
-        if written := getattr(form, name):
-            asked[name] = int(written)
+    wrong: dict[str, str] = {}
+    for name in ("auto_threshold", *_WHOLE, "auto_action", "bounds"):
+        if not (written := getattr(form, name).strip()):
+            continue
+        try:
+            asked[name] = _read(name, written)
+        except ValueError as error:
+            wrong[name] = str(error)
+    if wrong:
+        raise _Mistyped(wrong)
+    return msgspec.convert(asked, PolicyChange)
+
+
+def _read(name: str, written: str) -> object:
+    """
+    Raises:
+        ValueError: names what is wrong.
+    """
+    if name in {"auto_action", "bounds"}:
+        try:
+            return msgspec.json.decode(written, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise ValueError("json") from None
+    low, high = _WHOLE.get(name, (0, 100))
     try:
-        for name in ("auto_action", "bounds"):
-            if written := getattr(form, name).strip():
-                asked[name] = msgspec.json.decode(written)
-        return msgspec.convert(asked, PolicyChange)
-    except msgspec.DecodeError as error:
-        raise PolicyRefused(f"{error}.") from None
+        typed = Decimal("".join(written.removesuffix("%").split()).replace(",", "."))
+    except InvalidOperation:
+        raise ValueError("number") from None
+    if not typed.is_finite() or (name in _WHOLE and typed % 1):
+        raise ValueError("number")
+    if not low <= typed <= high:
+        raise ValueError("range")
+    return int(typed) if name in _WHOLE else float(typed / 100)
 
 
 def _to(address: str) -> Response:
@@ -162,11 +204,13 @@ async def _page(
     caller: Caller,
     *,
     message: str | None = None,
-    refused: Refusal | None = None,
+    refused: _Mistyped | PolicyRefused | None = None,
+    typed: Mapping[str, PolicyForm] = MappingProxyType({}),
 ) -> Response:
     db = request.app.state.db
     shown = None
-    if refused is not None:
+    wrong = refused.fields if isinstance(refused, _Mistyped) else {}
+    if isinstance(refused, PolicyRefused):
         shown = propose_pages.refused(refused, language_of(request, caller))
     return await framed(
         request,
@@ -178,5 +222,8 @@ async def _page(
         may_change=may(caller, alerts.CHANGE_POLICIES),
         said=said(message),
         refused=shown,
-        bound=None if refused is None else refused.facts.get("bound"),
+        bound=refused.facts.get("bound") if isinstance(refused, PolicyRefused) else None,
+        typed=typed,
+        wrong=wrong,
+        limits=_WHOLE,
     )

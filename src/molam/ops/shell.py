@@ -42,6 +42,7 @@ _GOOD = frozenset(
         "voted-abstain",
         "withdrawn",
         "commented",
+        "widget-removed",
         "created",
         "executed",
         "executing",
@@ -51,6 +52,7 @@ _GOOD = frozenset(
         "saved",
         "policy-saved",
         "policy-proposed",
+        "quiet-proposed",
         "policy-deleted",
         "delegated",
         "delegation-ended",
@@ -78,6 +80,7 @@ _GOOD = frozenset(
 _BAD = frozenset(
     {
         "replayed",
+        "policy-waits",
         "failed",
         "stale-view",
         "reason-short",

@@ -24,13 +24,16 @@ from molam.alerts.episodes.model import (
     SilenceKind,
     SilenceMalformed,
     SilenceOver,
+    SilenceRow,
 )
 from molam.alerts.rules.model import AlertType, Severity, TenantType
 from molam.ops import permissions
 from molam.ops.propose_pages import actor_of
 from molam.ops.shell import Said, framed, may, said
 from molam.platform.auth.step_up import StepUpRequired, require_step_up, step_up_address
+from molam.platform.db import Database
 from molam.platform.web import Caller, Routes
+from molam.platform.web.l10n import Language
 from molam.platform.web.templating import language_of
 
 routes = Routes()
@@ -73,7 +76,8 @@ class SilencesQuery(Written, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
+    alert: Literal["yes"] | None = None
+    """Come back to the alert whose own it is, not to the list."""
 
 
 @routes.get(_HERE, needs=permissions.USE_CONSOLE, page=True, query=SilencesQuery)
@@ -121,14 +125,15 @@ async def begin(request: Request, caller: Caller, form: Asked) -> Response:
     body=Ended,
     refuses=(SilenceAbsent,),
 )
-async def end(request: Request, caller: Caller, _form: Ended) -> Response:
+async def end(request: Request, caller: Caller, form: Ended) -> Response:
     """Let those speak again who were quiet."""
     id_: UUID = request.path_params["id"]
+    here = _HERE if form.alert is None else f"/alerts/{id_}"
     try:
         await silencing.end(request.app.state.db, id_, by=actor_of(caller))
     except SilenceOver:
-        return _back("silence-over")
-    return _back("silence-ended")
+        return _back("silence-over", here)
+    return _back("silence-ended", here)
 
 
 def _left(asked: Written) -> dict[str, str]:
@@ -137,8 +142,17 @@ def _left(asked: Written) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _back(code: str) -> Response:
-    return RedirectResponse(f"{_HERE}?said={code}", status_code=HTTPStatus.SEE_OTHER)
+def _back(code: str, here: str = _HERE) -> Response:
+    return RedirectResponse(f"{here}?said={code}", status_code=HTTPStatus.SEE_OTHER)
+
+
+async def _own(db: Database, rows: list[SilenceRow], language: Language) -> dict[str, str]:
+    """Name the alerts that are silenced by themselves."""
+    ids = [row.id for row in rows if "alert_id" in row.matcher]
+    return {
+        str(each.id): sentences.subject(each.alert_type, each.facts, language)
+        for each in await queries.by_ids(db, ids)
+    }
 
 
 async def _page(
@@ -160,6 +174,7 @@ async def _page(
         place="alerts",
         open_rows=[row for row in rows if row.is_open],
         past=[row for row in rows if not row.is_open],
+        own=await _own(db, rows, language),
         inhibitions=await queries.inhibitions(db),
         names=await queries.names(db, [row.created_by for row in rows]),
         asked=asked,

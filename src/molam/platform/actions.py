@@ -96,6 +96,8 @@ class Plan:
     amount: Amount | None = None
     beneficiary: str | None = None
     country: str | None = None
+    title: Mapping[str, str] | None = None
+    """By locale, where only the rehearsal can say it; None: the type says it of the params."""
     beneficiaries: tuple[str, ...] = ()
     """Those of an action for many targets, beside *beneficiary*; none of them decides it."""
 

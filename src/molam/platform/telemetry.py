@@ -19,6 +19,9 @@ from prometheus_client import Counter, Gauge, Histogram
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The request being served, added to every log line written for it."""
 
+loses_answer: ContextVar[bool] = ContextVar("loses_answer", default=False)
+"""Set by whoever leaves the answer to a request unfinished on purpose."""
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 kpi_updates_total = Counter(
@@ -133,6 +136,8 @@ def configure_logging(service: str, *, level: str = "info", stream: TextIO | Non
 def _is_news(record: logging.LogRecord) -> bool:
     # uvicorn writes this, as an error, of each WebSocket handshake that was refused
     # as it should be; anybody could fill the log with it.
+    if record.msg == "ASGI callable returned without completing response.":
+        return not loses_answer.get()
     return record.msg != "ASGI callable returned without completing handshake."
 
 

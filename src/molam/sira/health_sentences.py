@@ -54,14 +54,16 @@ _BY_RULE = MappingProxyType(
 )
 _STAYS = MappingProxyType(
     {
-        ("en", True): "; payouts stay with up to {stays} failures in a quarter of an hour",
+        ("en", True): "; payouts stay with up to {stays} {fails} in a quarter of an hour",
         ("en", False): "; payouts would stay, had at most {stays} failed in the last quarter of "
         "an hour",
-        ("fr", True): "\u00a0; les versements y restent jusqu'à {stays} échecs en un quart d'heure",
-        ("fr", False): "\u00a0; les versements y resteraient si {stays} au plus avaient échoué au "
+        ("fr", True): "\u00a0; les versements y restent jusqu'à {stays} {fails} en un quart "
+        "d'heure",
+        ("fr", False): "\u00a0; les versements y resteraient avec {stays} {fails} au plus au "
         "dernier quart d'heure",
     }
 )
+_FAILS = MappingProxyType({"en": ("failure", "failures"), "fr": ("échec", "échecs")})
 _DOUBTED = MappingProxyType(
     {
         "en": "; other regions see it down as well: {regions}",
@@ -116,6 +118,8 @@ def explain(said: Said, language: Language) -> str:
         attempts=format_decimal(said.recent_attempts, locale=language),
         failures=format_decimal(said.recent_failures, locale=language),
         stays=said.stays_with,
+        # French counts none as it counts one.
+        fails=_FAILS[language][said.stays_with not in ((0, 1) if language == "fr" else (1,))],
         regions=", ".join(said.doubted_by),
     ) + (".")
 

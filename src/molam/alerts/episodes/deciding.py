@@ -21,10 +21,11 @@ from molam.alerts.episodes.model import (
 )
 from molam.alerts.episodes.moves import Moves
 from molam.alerts.rules import commands as rules
-from molam.alerts.rules import folding
+from molam.alerts.rules import folding, tenants
 from molam.alerts.rules.model import MetricMalformed, Sample, exact, fingerprint, is_in_range
 from molam.alerts.runtime import Watch
 from molam.kernel.clock import Instant
+from molam.kernel.currency import currency as known_currency
 from molam.platform.db import Database, Tx
 
 
@@ -33,12 +34,15 @@ async def create_alert(tx: Tx, watch: Watch, asked: NewAlert) -> AlertRow:
     Raise an alert because somebody says so; the one that is open already is returned.
 
     Raises:
-        MetricMalformed: *asked* names no metric, or a value that is no number.
+        MetricMalformed: *asked* names no metric, or a value that is no number, or is of a
+            float in a currency that its agent has none in.
         RuleAbsent: nothing says when such a value is an alert.
+        UnknownCurrency
     """
     now = watch.clock.now()
     sample = _sample(asked, now)
-    (sample,) = await folding.with_currency(tx, [sample])
+    await tenants.check_floats(tx, [sample])
+    (sample,) = await tenants.with_currency(tx, [sample])
     folding.check_unit(sample, await watch.rules.current(tx))
     opened = await rules.open_episode(
         tx, asked.alert_type, sample, severity=asked.severity, now=now, book=watch.rules
@@ -152,6 +156,8 @@ async def silence(
         await tx.run(store.SET_SUPPRESSED, id=alert_id, until=until, reason=reason.strip())
         moves = Moves()
         await quieting.reflag(tx, moves, now=now, by=by)
+        if alert_id not in moves.alert_ids:  # It was quiet already, by something else.
+            moves.add(alert_id, "silenced", by)
         await moves.write(tx)
         await asking.to_reflag(tx, at=until, now=now)
         return await _lock(tx, alert_id)
@@ -259,13 +265,16 @@ def _sample(asked: NewAlert, now: Instant) -> Sample:
         for name, each in asked.metric.items()
         if name not in {"metric", "value", "currency"}
     }
-    currency = asked.metric.get("currency")
+    said = asked.metric.get("currency")
+    currency = asked.currency or (said if isinstance(said, str) else None)
+    if currency is not None:
+        known_currency(currency)
     return Sample(
         metric=metric,
         value=exact(value),
         tenant_type=asked.tenant_type,
         tenant_id=asked.tenant_id,
-        currency=asked.currency or (currency if isinstance(currency, str) else None),
+        currency=currency,
         at=now,
         context=beside,
     )

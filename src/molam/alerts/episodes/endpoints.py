@@ -20,6 +20,7 @@ from molam.alerts.episodes.model import (
     Status,
 )
 from molam.alerts.permissions import ACKNOWLEDGE, RESOLVE, SILENCE, VIEW
+from molam.alerts.rules import tenants
 from molam.alerts.rules.model import SEVERITIES, AlertType, Severity, TenantType
 from molam.approvals.wire import uuid_of
 from molam.kernel import canonical
@@ -32,7 +33,7 @@ routes = Routes()
 OFFSET_MAX = 1_000_000
 
 Reason = Annotated[str, Meta(min_length=3, max_length=500)]
-Note = Annotated[str, Meta(min_length=1, max_length=NOTE_LENGTH_MAX)]
+Note = Annotated[str, Meta(min_length=1, max_length=NOTE_LENGTH_MAX, pattern=r"\S[\s\S]*\Z")]
 
 
 class EpisodesAsked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -106,7 +107,11 @@ class EpisodesHealth(msgspec.Struct, frozen=True):
 
 
 @routes.get(
-    "/api/alerts", needs=VIEW, query=EpisodesAsked, answers=EpisodeList, refuses=(QueryMalformed,)
+    "/api/alerts",
+    needs=VIEW,
+    query=EpisodesAsked,
+    answers=EpisodeList,
+    refuses=(QueryMalformed, *tenants.ABSENT),
 )
 async def list_alerts(request: Request, _caller: Caller, query: EpisodesAsked) -> EpisodeList:
     """List alerts of one kind of tenant, the newest first."""
@@ -120,10 +125,24 @@ async def list_alerts(request: Request, _caller: Caller, query: EpisodesAsked) -
         offset=query.offset,
     )
     rows = await queries.newest(request.app.state.db, wanted)
+    if not rows:
+        await _check_known(request, query.tenant_type, query.tenant_id)
     return EpisodeList([views.alert(row) for row in rows], len(rows), query.limit, query.offset)
 
 
-@routes.get("/api/alerts/stats", needs=VIEW, query=EpisodeStatsAsked, answers=EpisodeStats)
+async def _check_known(request: Request, kind: TenantType, id_: str | None) -> None:
+    """Tell somebody without alerts from somebody whom nobody registered."""
+    async with request.app.state.db.transaction("alerts.check_tenant", readonly=True) as tx:
+        await tenants.check(tx, kind, id_)
+
+
+@routes.get(
+    "/api/alerts/stats",
+    needs=VIEW,
+    query=EpisodeStatsAsked,
+    answers=EpisodeStats,
+    refuses=tenants.ABSENT,
+)
 async def stats(request: Request, _caller: Caller, query: EpisodeStatsAsked) -> EpisodeStats:
     """
     Count open alerts by severity, and how alerts of each type ended.
@@ -140,6 +159,8 @@ async def stats(request: Request, _caller: Caller, query: EpisodeStatsAsked) -> 
         row.severity: row.count for row in await db.read(list_store.COUNT_BY_SEVERITY, **whose)
     }
     types = await db.read(list_store.LIST_TYPE_STATS, **whose)
+    if not types:
+        await _check_known(request, query.tenant_type, query.tenant_id)
     return EpisodeStats(
         {severity: counted.get(severity, 0) for severity in SEVERITIES},
         [views.type_stat(row) for row in types],

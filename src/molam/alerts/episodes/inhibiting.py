@@ -28,6 +28,7 @@ from molam.approvals.store import ActionRow
 from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
+from molam.kernel.currency import currency
 from molam.mesh.members import floors
 from molam.platform.db import Database, Tx
 
@@ -80,6 +81,7 @@ async def weigh(tx: Tx, id_: str, asked: InhibitionChange) -> Weighed:
 
     Raises:
         InhibitionMalformed: it names nothing, or alerts could quiet themselves by it.
+        UnknownCurrency
     """
     rows = await tx.all(quiet_store.LIST_INHIBITIONS)
     before = next((each for each in rows if each.id == id_), None)
@@ -178,8 +180,11 @@ def told(row: InhibitionRow) -> dict[str, Any]:
 def _checked(id_: str, asked: InhibitionChange, rows: Sequence[InhibitionRow]) -> InhibitionRow:
     """
     Raises:
-        InhibitionMalformed: see `weigh`.
+        InhibitionMalformed, UnknownCurrency: see `weigh`.
     """
+    for matcher in (asked.source, asked.target):
+        if matcher.currency is not None:
+            currency(matcher.currency)
     if not _ID.fullmatch(id_):
         raise InhibitionMalformed("Its id is of lower-case letters, digits, '.' and '-'.")
     if not asked.source.named() or not asked.target.named():

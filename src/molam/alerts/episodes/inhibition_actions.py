@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from molam.alerts.episodes import inhibiting
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from molam.alerts.episodes import inhibiting, sentences
 from molam.alerts.episodes.inhibiting import InhibitionChange
 from molam.alerts.episodes.model import InhibitionMalformed, InhibitionRow
 from molam.approvals.model import Actor
@@ -17,7 +20,45 @@ from molam.platform.actions import (
     Target,
 )
 from molam.platform.db import Tx
+from molam.platform.web.l10n import LANGUAGES, Language
 from molam.platform.web.wire import Identifier
+
+_WORDS = MappingProxyType(
+    {
+        "en": {
+            "critical": "critical",
+            "warning": "warning",
+            "info": "note",
+            "agent": "agents",
+            "merchant": "merchants",
+            "bank": "banks",
+            "region": "regions",
+            "platform": "the platform",
+            "alert_type": "kind of alert",
+            "metric": "what is measured",
+            "tenant_type": "kind of tenant",
+            "tenant_id": "tenant",
+            "currency": "currency",
+            "severity": "severity",
+        },
+        "fr": {
+            "critical": "critique",
+            "warning": "avertissement",
+            "info": "note",
+            "agent": "agents",
+            "merchant": "marchands",
+            "bank": "banques",
+            "region": "régions",
+            "platform": "la plateforme",
+            "alert_type": "type d'alerte",
+            "metric": "ce qui est mesuré",
+            "tenant_type": "type de titulaire",
+            "tenant_id": "titulaire",
+            "currency": "devise",
+            "severity": "gravité",
+        },
+    }
+)
 
 
 class ChangeInhibition(InhibitionChange, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,18 +105,34 @@ async def _weighed(tx: Tx, params: ChangeInhibition) -> inhibiting.Weighed:
 
 def _shown(row: InhibitionRow) -> dict[str, object]:
     return {
-        "source": " / ".join(row.source.values()),
-        "target": " / ".join(row.target.values()),
-        "equal": " / ".join(row.equal),
+        "source": {each: _scope(row.source, each) for each in LANGUAGES},
+        "target": {each: _scope(row.target, each) for each in LANGUAGES},
+        "equal": {
+            each: ", ".join(_WORDS[each].get(label, label) for label in row.equal)
+            for each in LANGUAGES
+        },
         "enabled": row.enabled,
     }
 
 
+def _scope(matcher: Mapping[str, str], language: Language) -> str:
+    """Say which alerts *matcher* names: ``Low float, critical``."""
+    return ", ".join(
+        sentences.type_word(said, language)
+        if label == "alert_type"
+        else _WORDS[language].get(said, said)
+        if label in {"severity", "tenant_type"}
+        else said
+        for label, said in matcher.items()
+    )
+
+
 def _title(params: ChangeInhibition, locale: str) -> str:
-    source, target = (" / ".join(each.named().values()) for each in (params.source, params.target))
-    if locale == "fr":
-        return f"Taire les alertes {target} tant que {source} est ouverte"
-    return f"Keep {target} alerts quiet while {source} is open"
+    language: Language = "fr" if locale == "fr" else "en"
+    source, target = (_scope(each.named(), language) for each in (params.source, params.target))
+    if language == "fr":
+        return f"Taire «\u00a0{target}\u00a0» tant que «\u00a0{source}\u00a0» est ouverte"
+    return f"Keep “{target}” quiet while “{source}” is open"
 
 
 ACTIONS = (

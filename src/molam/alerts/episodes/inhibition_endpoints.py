@@ -15,6 +15,7 @@ from molam.approvals.intents import PlanRefused
 from molam.approvals.model import TwinOpen, Unsatisfiable
 from molam.approvals.requests import actor_of
 from molam.kernel import canonical
+from molam.kernel.currency import UnknownCurrency
 from molam.platform.web import Caller, Routes
 
 routes = Routes()
@@ -46,7 +47,14 @@ async def list_inhibitions(request: Request, _caller: Caller) -> InhibitionList:
     needs=CHANGE_POLICIES,
     body=InhibitionChange,
     answers=InhibitionAnswer,
-    refuses=(canonical.JsonMalformed, InhibitionMalformed, TwinOpen, PlanRefused, Unsatisfiable),
+    refuses=(
+        canonical.JsonMalformed,
+        InhibitionMalformed,
+        TwinOpen,
+        PlanRefused,
+        Unsatisfiable,
+        UnknownCurrency,
+    ),
 )
 async def put_inhibition(
     request: Request, caller: Caller, body: InhibitionChange

@@ -74,6 +74,9 @@ class RemediationRow:
     votes_approve: int
     confidence: Decimal | None
     is_manual: bool
+    is_group: bool
+    left_out: str | None
+    """Why a group's action passed over this alert's target."""
     verify_by: datetime | None
     created_at: datetime
 
@@ -224,9 +227,11 @@ LIST_REMEDIATIONS = Query(
     """
     /* alerts.list_remediations */
     select r.id, r.action_id, r.action_type, r.state, o.state as action_state, o.votes_approve,
-           r.confidence, r.is_manual, r.verify_by, r.created_at
+           r.confidence, r.is_manual, r.is_group,
+           case when not g.is_done then g.said ->> 'reason' end as left_out, r.verify_by, r.created_at
       from alerts.remediations r
       join approvals.ops_actions o on o.id = r.action_id
+      left join alerts.group_results g on g.action_id = r.action_id and g.alert_id = r.alert_id
      where r.alert_id = :alert_id
      order by r.created_at desc, r.id
     """,

@@ -64,6 +64,10 @@ async def get_alert(db: Database, alert_id: UUID) -> AlertRow:
     return rows[0]
 
 
+async def by_ids(db: Database, ids: Sequence[UUID]) -> list[AlertRow]:
+    return await db.read(store.LIST_BY_IDS, ids=sorted(ids))
+
+
 async def history(db: Database, alert_id: UUID) -> History:
     """
     Raises:
@@ -100,7 +104,7 @@ async def points(
 
 
 async def silences(db: Database, *, with_over: bool = False) -> list[SilenceRow]:
-    """List silences and maintenance, those that are not over first."""
+    """List silences and maintenance, those that are not over first; with alerts' own silences."""
     return await db.read(quiet_store.LIST_SILENCES, with_over=with_over, rows_max=SILENCES_MAX)
 
 

@@ -41,13 +41,25 @@ LIST_IN_FORCE = Query(
     row=SilenceRow,
 )
 
+# An alert that is silenced by itself stands among them under its own id.
 LIST_SILENCES = Query(
-    "/* alerts.list_silences */ select "
+    "/* alerts.list_silences */ select * from (select "
     + _COLUMNS
     + """
       from alerts.silences
      where :with_over or (ended_at is null and ends_at > clock_timestamp())
-     order by ended_at is null and ends_at > clock_timestamp() desc, ends_at desc, id
+     union all
+    select a.id, 'silence', jsonb_build_object('alert_id', a.id), coalesce(a.suppression_reason, ''),
+           coalesce(m.created_at, a.updated_at), a.suppressed_until, coalesce(m.by_whom, 'system'),
+           coalesce(m.created_at, a.updated_at), null, null, true, true
+      from alerts.alerts a
+      left join lateral (select by_whom, created_at
+                           from alerts.alert_moves
+                          where alert_id = a.id and moved = 'silenced'
+                          order by id desc
+                          limit 1) m on true
+     where a.resolved_at is null and a.suppressed_until > clock_timestamp()) silences
+     order by is_open desc, ends_at desc, id
      limit :rows_max
     """,
     row=SilenceRow,

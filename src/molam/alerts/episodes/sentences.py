@@ -91,6 +91,23 @@ _SILENT = MappingProxyType(
         "en": "{type}: nothing has been measured for {name} since {since}",
     }
 )
+# Between its two levels an alert is open still, and its value not where it opened it.
+_NOT_OVER = MappingProxyType(
+    {
+        ("below", "fr"): "ce n'est pas rétabli, il faut {clear} ou plus",
+        ("below", "en"): "it has not recovered, and ends at {clear} or more",
+        ("above", "fr"): "ce n'est pas rétabli, il faut {clear} ou moins",
+        ("above", "en"): "it has not recovered, and ends at {clear} or less",
+    }
+)
+_RECOVERED = MappingProxyType(
+    {
+        ("below", "fr"): "l'alerte vient sous {limit}",
+        ("below", "en"): "the alert is for less than {limit}",
+        ("above", "fr"): "l'alerte vient au-delà de {limit}",
+        ("above", "en"): "the alert is for more than {limit}",
+    }
+)
 _UNUSUAL = MappingProxyType(
     {
         "fr": "{type} : {name} sort de l'ordinaire depuis {since}",
@@ -130,6 +147,7 @@ def sentence(
         "of_name": of_name(name),
         "value": value(facts.get("value"), facts, language),
         "limit": value(facts.get("fire_at"), facts, language),
+        "clear": value(facts.get("clear_at"), facts, language),
         "since": _since(facts.get("since"), language, now=now, zone=zone),
     }
     unusual = facts.get("unusual")
@@ -137,7 +155,7 @@ def sentence(
     if found is not None:
         space = NO_BREAK if language == "fr" else ""
         return f"{name[:1].upper()}{name[1:]}{space}: {found.removesuffix('.')}"
-    pattern = _SAID.get((alert_type, language), "{type}, {name}")
+    pattern = _pattern(alert_type, facts, language)
     if facts.get("unit") == "score":
         pattern = _UNUSUAL[language]
     if facts.get("cause") == "silence":
@@ -145,21 +163,45 @@ def sentence(
     return pattern.format(**words).replace(" :", f"{NO_BREAK}:")
 
 
+def _pattern(alert_type: AlertType | str, facts: Mapping[str, object], language: Language) -> str:
+    """Choose what is true of the value now: beyond its level, between the two, or back."""
+    pattern = _SAID.get((alert_type, language), "{type}, {name}")
+    comparison = facts.get("comparison")
+    numbers = [_exact(facts.get(name)) for name in ("value", "fire_at", "clear_at")]
+    at, fire, clear = numbers
+    if comparison not in {"below", "above"} or at is None or fire is None or clear is None:
+        return pattern
+    is_below = comparison == "below"
+    if at < fire if is_below else at > fire:
+        return pattern
+    tails = _RECOVERED if (at >= clear if is_below else at <= clear) else _NOT_OVER
+    measured = pattern.rpartition(", ")[0] or pattern
+    colon = f"{NO_BREAK}: " if language == "fr" else ": "
+    return f"{measured}{colon}{tails[str(comparison), language]}"
+
+
+def _exact(number: object) -> Decimal | None:
+    if not isinstance(number, int | float | Decimal) or isinstance(number, bool):
+        return None
+    return Decimal(str(number))
+
+
 def value(number: object, facts: Mapping[str, object], language: Language) -> str:
     """Write a value in the unit of its metric."""
-    if not isinstance(number, int | float | Decimal) or isinstance(number, bool):
+    exact = _exact(number)
+    if exact is None:
         return "\u2013"
     formats, unit, code = Formats(language), facts.get("unit"), facts.get("currency")
     if unit == "amount" and isinstance(code, str):
         try:
-            return formats.money(int(number), code)
+            return formats.money(int(exact), code)
         except UnknownCurrency:
-            return formats.number(int(number))
-    exact = Decimal(str(number))
+            return formats.number(int(exact))
     if unit == "share":
         hundredths = exact * 100
         return formats.percent(hundredths, 0 if hundredths == int(hundredths) else 1)
-    return formats.number(exact, 0 if exact == int(exact) else 2)
+    written = formats.number(exact, 0 if exact == int(exact) else 2)
+    return f"{written}{NO_BREAK}points" if unit == "score" else written
 
 
 def _since(text: object, language: Language, *, now: Instant, zone: str) -> str:

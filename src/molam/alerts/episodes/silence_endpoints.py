@@ -21,6 +21,7 @@ from molam.alerts.permissions import SILENCE, VIEW
 from molam.approvals.requests import actor_of
 from molam.approvals.wire import uuid_of
 from molam.kernel import canonical
+from molam.kernel.currency import UnknownCurrency
 from molam.platform.auth.step_up import StepUpRequired, require_step_up
 from molam.platform.web import Caller, Routes
 from molam.platform.web.wire import Moment
@@ -76,7 +77,7 @@ async def list_silences(request: Request, _caller: Caller, query: SilencesAsked)
     body=SilenceBody,
     answers=SilenceAnswer,
     status=201,
-    refuses=(canonical.JsonMalformed, SilenceMalformed, StepUpRequired),
+    refuses=(canonical.JsonMalformed, SilenceMalformed, StepUpRequired, UnknownCurrency),
 )
 async def begin_silence(request: Request, caller: Caller, body: SilenceBody) -> SilenceAnswer:
     """
@@ -102,7 +103,7 @@ async def begin_silence(request: Request, caller: Caller, body: SilenceBody) -> 
     needs=SILENCE,
     body=MatcherBody,
     answers=SilencePreview,
-    refuses=(canonical.JsonMalformed, SilenceMalformed),
+    refuses=(canonical.JsonMalformed, SilenceMalformed, UnknownCurrency),
 )
 async def preview_silence(request: Request, _caller: Caller, body: MatcherBody) -> SilencePreview:
     """Say which open alerts a silence would keep quiet; nothing changes."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from molam.alerts.episodes import asking, quiet_store, quieting
+from molam.alerts.episodes import asking, quiet_store, quieting, store
 from molam.alerts.episodes.commands import lock_board
 from molam.alerts.episodes.deciding import check_silence
 from molam.alerts.episodes.flags import fits
@@ -23,6 +23,7 @@ from molam.approvals.model import Actor
 from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
+from molam.kernel.currency import currency
 from molam.kernel.ids import uuid7
 from molam.platform.db import Database, Tx
 
@@ -72,6 +73,8 @@ async def end(db: Database, silence_id: UUID, *, by: Actor) -> SilenceRow:
     """
     Let those speak again who were silenced, before its time. Anybody who may silence may.
 
+    The id of an alert ends that alert's own silence.
+
     Raises:
         SilenceAbsent, SilenceOver
     """
@@ -79,13 +82,33 @@ async def end(db: Database, silence_id: UUID, *, by: Actor) -> SilenceRow:
         now = await lock_board(tx)
         row = await tx.one(quiet_store.LOCK_SILENCE, id=silence_id)
         if row is None:
-            raise SilenceAbsent("Check the silence's id.")
+            return await _end_own(tx, silence_id, by=by, now=now)
         if not row.is_open:
             raise SilenceOver("It ended already.")
         ended = await tx.one(quiet_store.END_SILENCE, id=silence_id, by=by.id)
         assert ended is not None
         await _reflag(tx, by=by, now=now)
         await _record(tx, ended, "silence.ended", by=by, now=now)
+    return ended
+
+
+async def _end_own(tx: Tx, alert_id: UUID, *, by: Actor, now: Instant) -> SilenceRow:
+    """
+    Raises:
+        SilenceAbsent, SilenceOver
+    """
+    alert = await tx.one(store.LOCK_ALERT, id=alert_id)
+    if alert is None:
+        raise SilenceAbsent("Check the silence's id.")
+    until = alert.suppressed_until
+    if alert.is_over or until is None or until <= now:
+        raise SilenceOver("It ended already.")
+    rows = await tx.all(quiet_store.LIST_SILENCES, with_over=False, rows_max=None)
+    row = next(each for each in rows if each.id == alert_id)
+    await tx.run(store.SET_SUPPRESSED, id=alert_id, until=None, reason=None)
+    await _reflag(tx, by=by, now=now)
+    ended = replace(row, ended_at=now, ended_by=by.id, is_in_force=False, is_open=False)
+    await _record(tx, ended, "silence.ended", by=by, now=now)
     return ended
 
 
@@ -116,7 +139,10 @@ def check_named(matcher: Matcher) -> None:
     """
     Raises:
         SilenceMalformed: *matcher* would fit everything.
+        UnknownCurrency: it would fit nothing.
     """
+    if matcher.currency is not None:
+        currency(matcher.currency)
     if not matcher.named():
         raise SilenceMalformed("Name what to keep quiet: everything at once is not possible.")
 

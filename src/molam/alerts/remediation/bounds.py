@@ -67,7 +67,7 @@ def params_for(alert: AlertRow, policy: Policy, said: Mapping[str, object]) -> d
         raise OutOfBounds(f"the policy says {name} in {remedy.params['currency']} alone")
     for name in given.keys() - params.keys():
         raise OutOfBounds(given[name])
-    return {**params, **target, **_reason(alert, type_)}
+    return {**_in_currency(params, bounds, alert.currency), **target, **_reason(alert, type_)}
 
 
 def _own(
@@ -79,8 +79,35 @@ def _own(
     return {
         name: value
         for name, value in remedy.params.items()
-        if name != "currency" and not isinstance(bounds.get(name + MAX), Mapping)
+        if name != "currency" and not is_amount(name, bounds)
     }
+
+
+def is_amount(name: str, bounds: Mapping[str, object]) -> bool:
+    return name == "amount" or isinstance(bounds.get(name + MAX), Mapping)
+
+
+def _in_currency(
+    params: Mapping[str, object], bounds: Mapping[str, object], currency: str | None
+) -> dict[str, object]:
+    """
+    Write amounts in the currency they were checked in: bare, they would be read in the target's.
+
+    Raises:
+        OutOfBounds: the alert is in no currency, or an amount is in another one.
+    """
+    bound = dict(params)
+    for name in [name for name in params if is_amount(name, bounds)]:
+        value = params[name]
+        if isinstance(value, Mapping):
+            if value.get("currency") != currency:
+                raise OutOfBounds(f"{name} is in another currency than the alert", name)
+            continue
+        if currency is None:
+            raise OutOfBounds(f"nothing says in which currency {name} is", name)
+        bound[name] = {"currency": currency, "minor": value}
+        bound.pop("currency", None)
+    return bound
 
 
 def _target(alert: AlertRow, type_: str) -> dict[str, Any]:
@@ -107,8 +134,8 @@ def check(name: str, value: object, bounds: Mapping[str, object], currency: str 
     most = bounds.get(name + MAX)
     if most is None:
         return
-    if isinstance(most, Mapping):
-        most = most.get(currency or "")
+    if is_amount(name, bounds):
+        most = most.get(currency or "") if isinstance(most, Mapping) else None
         if most is None:
             raise OutOfBounds(f"nothing says how much {name} may be in {currency}", name + MAX)
     if measure(value) > measure(most):

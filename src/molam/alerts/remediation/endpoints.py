@@ -29,6 +29,10 @@ from molam.platform.web.wire import Identifier
 routes = Routes()
 
 
+class NoFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """There is nothing to say: what is asked for is the policy's."""
+
+
 class Remediated(msgspec.Struct, frozen=True):
     action_id: UUID
     success: bool = True
@@ -71,15 +75,17 @@ class BreakerClosed(msgspec.Struct, frozen=True):
 @routes.post(
     "/api/alerts/{alertId}/remediate",
     needs=REMEDIATE,
+    body=NoFields,
     answers=Remediated,
-    refuses=(AlertAbsent, AlertOver, NoRemedy, TwinOpen, Unsatisfiable),
+    refuses=(canonical.JsonMalformed, AlertAbsent, AlertOver, NoRemedy, TwinOpen, Unsatisfiable),
 )
-async def remediate(request: Request, caller: Caller) -> Remediated:
+async def remediate(request: Request, caller: Caller, body: NoFields) -> Remediated:
     """
     Ask for the action that the policy of the alert's type names; others decide it.
 
     Asking again gives the same action.
     """
+    del body
     state = request.app.state
     alert_id = views.read_id(request.path_params["alertId"])
     action = await commands.remediate_by_hand(state.db, state.watch, alert_id, actor_of(caller))

@@ -79,6 +79,8 @@ def _check_remedy(
 def _check_bounds(remedy: Remedy, within: Mapping[str, object]) -> None:
     """Hold what is asked for against every bound: an amount of no currency against all of them."""
     for name, most in within.items():
+        if name == "amount" + MAX and not isinstance(most, Mapping):
+            raise OutOfBounds("it says for each currency how much", name)
         if name.endswith(MAX):
             for each in most.values() if isinstance(most, Mapping) else (most,):
                 _measurable(name, each)

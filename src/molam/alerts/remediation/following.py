@@ -13,7 +13,14 @@ from molam.alerts.episodes import commands as episodes_commands
 from molam.alerts.episodes import deciding
 from molam.alerts.episodes import store as episodes
 from molam.alerts.episodes.model import AlertRow
-from molam.alerts.remediation import evidence_store, group_store, noting, settling, store
+from molam.alerts.remediation import (
+    evidence_store,
+    group_store,
+    metrics,
+    noting,
+    settling,
+    store,
+)
 from molam.alerts.remediation.advising import rule_of
 from molam.alerts.remediation.commands import link, locked_alert, locked_policy, policy_of
 from molam.alerts.remediation.evidence_store import PointRow
@@ -155,14 +162,12 @@ async def _turn_of(db: Database, row: RemediationRow) -> ResultRow | None:
 
 
 async def _begin(db: Database, row: RemediationRow, action: ActionRow, alert: AlertRow) -> None:
+    executed_at = action.executed_at or action.updated_at
     async with db.transaction("remediation.verify") as tx:
         policy = await policy_of(tx, alert.alert_type)
         within = max(policy.verify_within_s, policy.verify_hold_s)
         begun = await tx.run(
-            store.SET_VERIFYING,
-            id=row.id,
-            executed_at=action.executed_at or action.updated_at,
-            within_s=within,
+            store.SET_VERIFYING, id=row.id, executed_at=executed_at, within_s=within
         )
         if not begun:
             return
@@ -177,6 +182,8 @@ async def _begin(db: Database, row: RemediationRow, action: ActionRow, alert: Al
         for wait_s in sorted({policy.verify_hold_s + 6, within + 1}):
             job = LookJob(str(row.id))
             await enqueue(tx, LOOK, job, delay_s=wait_s, once=f"{LOOK}/{row.id}/{wait_s}")
+    metrics.EXECUTED.labels(row.action_type).inc()
+    metrics.LATENCY.observe(max(0.0, (executed_at - alert.fired_at).total_seconds()))
 
 
 async def _give_up(db: Database, row: RemediationRow, reason: str) -> None:

@@ -82,9 +82,11 @@ HOLD = Query(
 LIST_KINDS = Query(
     """
     /* remediation.list_held_kinds */
-    select distinct alert_type, action_type
+    select alert_type, action_type
       from alerts.held_remedies
      where action_id is null and let_go_at is null
+     group by alert_type, action_type
+    having min(held_at) <= now() - make_interval(secs => :gather_s)
     """,
     row=KindRow,
 )

@@ -14,6 +14,7 @@ from molam.alerts.remediation import group_store, noting, policy_store, store
 from molam.alerts.remediation.commands import locked_alert, locked_policy, policy_of
 from molam.alerts.remediation.group_actions import plan_of
 from molam.alerts.remediation.group_model import (
+    GATHER_S,
     MEMBERS_MAX,
     REMEDIATE_GROUP,
     Member,
@@ -54,9 +55,9 @@ class _Moved(Exception):
     """One of them was acted on or ended meanwhile; the next round looks again."""
 
 
-async def ask_all(db: Database, watch: Watch) -> None:
-    """Ask for whatever is held, where no job came for it."""
-    for kind in await db.read(group_store.LIST_KINDS):
+async def ask_all(db: Database, watch: Watch, *, gather_s: float = GATHER_S) -> None:
+    """Ask for whatever is held for *gather_s* already, where no job came for it."""
+    for kind in await db.read(group_store.LIST_KINDS, gather_s=gather_s):
         await ask(db, watch, alert_type=kind.alert_type, action_type=kind.action_type)
 
 

@@ -14,16 +14,19 @@ from molam.alerts.remediation import fitting, policy_store, store
 from molam.alerts.remediation.commands import locked_policy, policy_of
 from molam.alerts.remediation.model import BreakerShut, Policy, PolicyRefused
 from molam.alerts.runtime import Watch
+from molam.approvals import staling
+from molam.approvals import store as approvals
 from molam.approvals.model import Actor, NewAction
 from molam.approvals.store import ActionRow
 from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
 from molam.mesh.members import floors
-from molam.platform.actions import Registry
+from molam.platform.actions import PreconditionChanged, Registry
 from molam.platform.db import Database, Tx
 
 CHANGE = "CHANGE_REMEDIATION_POLICY"
+TARGET = "remediation_policy"
 CHAIN = "alerts"
 _DECIDERS = frozenset({"ops_admin", "finance_ops", "compliance"})
 _CHANNELS = frozenset({"email", "slack", "webhook", "inbox"})
@@ -87,6 +90,7 @@ async def change(
         looser = loosened(before, after)
         if after == before:
             return Changed(before)
+        await _end_passed(tx, alert_type, before.version if looser else None)
         if looser:
             action = await _ask(tx, watch, after, asked, actor=actor)
             return Changed(before, action, tuple(looser))
@@ -94,6 +98,15 @@ async def change(
             raise PolicyRefused("Somebody changed it just now: read it again.")
         written = await write(tx, before, after, by=actor, at=watch.clock.now())
         return Changed(written)
+
+
+async def _end_passed(tx: Tx, alert_type: str, version: int | None) -> None:
+    """End the change that waits, unless it was asked of *version*: it could not be carried out."""
+    waits = await tx.one(
+        approvals.FIND_BY_KEY_OR_TWIN, idempotency_key=None, twin=f"{CHANGE}|{TARGET}/{alert_type}"
+    )
+    if waits is not None and (waits.expect or {}).get("version") != version:
+        await staling.go_stale(tx, waits.id, why=PreconditionChanged.code)
 
 
 async def _ask(

@@ -95,7 +95,7 @@ ACTIONS = (
         risk="high",
         is_asked_by_code=True,
         title=_title,
-        target=lambda params: Target("remediation_policy", params.alert_type),
+        target=lambda params: Target(policies.TARGET, params.alert_type),
         plan=_plan,
         apply=_apply,
     ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta
 
+from molam.alerts.episodes import sentences
 from molam.alerts.remediation import evidence_store
 from molam.alerts.rules import changing
 from molam.alerts.rules.changing import RuleChange, Weighed
@@ -24,6 +26,7 @@ from molam.platform.actions import (
     Target,
 )
 from molam.platform.db import Tx
+from molam.platform.web.l10n import Language
 from molam.platform.web.wire import CurrencyCode, Identifier
 
 
@@ -112,16 +115,13 @@ async def _plan(tx: Tx, params: UpdateRiskThreshold) -> Plan:
     return Plan(
         target_name=_scope_of(params),
         changes=(
-            *(
-                Change(f"alert_rule.{name}", _text(getattr(before, name)), _text(level))
-                for name, level in _levels(after).items()
-                if level != getattr(before, name)
-            ),
+            *_changes(before, after),
             Change("alerts_of_30_days", had.count, would.count),
         ),
         reversible=True,
         expect={"levels": {name: _text(level) for name, level in _levels(before).items()}},
         effects=("fewer_alerts",) if weighed.loosened else (),
+        title={"en": _said(params, before, after, "en"), "fr": _said(params, before, after, "fr")},
     )
 
 
@@ -137,7 +137,7 @@ async def _apply(tx: Tx, execution: Execution[UpdateRiskThreshold]) -> Outcome:
     )
     return Outcome(
         {"updated": True, "threshold": _text(done.after.fire_at), "rule_id": done.after.id},
-        (Change("alert_rule.fire_at", found["fire_at"], _text(done.after.fire_at)),),
+        _changes(before, done.after),
     )
 
 
@@ -149,16 +149,74 @@ def _text(level: Decimal | None) -> str | None:
     return None if level is None else f"{level.normalize():f}"
 
 
+def _changes(before: Rule, after: Rule) -> tuple[Change, ...]:
+    return tuple(
+        Change(f"alert_rule.{name}", _shown(before, getattr(before, name)), _shown(after, level))
+        for name, level in _levels(after).items()
+        if level != getattr(before, name)
+    )
+
+
+def _shown(rule: Rule, level: Decimal | None) -> object:
+    """Write a level so that whoever decides can read it: money, percent, or a number."""
+    if level is None:
+        return None
+    if rule.unit == "amount" and rule.currency is not None:
+        return {"currency": rule.currency, "minor": int(level)}
+    return {"en": _worded(rule, level, "en"), "fr": _worded(rule, level, "fr")}
+
+
+def _worded(rule: Rule, level: Decimal, language: Language) -> str:
+    return sentences.value(level, {"unit": rule.unit, "currency": rule.currency}, language)
+
+
 def _scope_of(params: UpdateRiskThreshold) -> str:
     where = params.tenant_id or params.currency or params.tenant_type
     return f"{params.alert_type} / {where}"
 
 
+_BEYOND = MappingProxyType(
+    {
+        ("below", "en"): "under",
+        ("below", "fr"): "sous",
+        ("above", "en"): "above",
+        ("above", "fr"): "au-delà de",
+    }
+)
+_MOVED = MappingProxyType(
+    {
+        ("clear_at", "en"): "over again at {level}",
+        ("clear_at", "fr"): "fin à {level}",
+        ("critical_at", "en"): "critical {beyond} {level}",
+        ("critical_at", "fr"): "critique {beyond} {level}",
+    }
+)
+
+
+def _said(params: UpdateRiskThreshold, before: Rule, after: Rule, language: Language) -> str:
+    """Say from when it alerts, and whatever else moves with it."""
+    beyond = _BEYOND[after.comparison, language]
+    moved = [
+        _MOVED[name, language].format(beyond=beyond, level=_worded(after, level, language))
+        for name, level in _levels(after).items()
+        if name != "fire_at" and level is not None and level != getattr(before, name)
+    ]
+    beside = f" ({', '.join(moved)})" if moved else ""
+    level, what = _worded(after, after.fire_at, language), _named(params, language)
+    if language == "fr":
+        return f"Alerter {beyond} {level}{beside} pour {what}"
+    return f"Alert {beyond} {level}{beside} for {what}"
+
+
+def _named(params: UpdateRiskThreshold, language: Language) -> str:
+    where = ", ".join(filter(None, (params.tenant_id, params.currency)))
+    return sentences.type_word(params.alert_type, language) + (f", {where}" if where else "")
+
+
 def _title(params: UpdateRiskThreshold, locale: str) -> str:
-    level = _text(params.threshold)
     if locale == "fr":
-        return f"Alerter à {level} pour {_scope_of(params)}"
-    return f"Alert at {level} for {_scope_of(params)}"
+        return f"Changer le seuil d'alerte pour {_named(params, 'fr')}"
+    return f"Change when it alerts for {_named(params, 'en')}"
 
 
 ACTIONS = (

@@ -32,6 +32,7 @@ from molam.approvals.permissions import STAFF
 from molam.audit.chain import Fact
 from molam.audit.commands import append_to
 from molam.kernel.clock import Instant
+from molam.kernel.currency import currency as known_currency
 from molam.kernel.ids import show, uuid8
 from molam.platform.db import Tx
 from molam.platform.web.wire import CurrencyCode, Identifier
@@ -87,7 +88,10 @@ async def weigh(tx: Tx, asked: RuleChange, *, book: RuleBook | None = None) -> W
     Raises:
         RuleAbsent: nothing of this kind is judged.
         RuleMalformed: its levels contradict each other, or their unit.
+        UnknownCurrency: the product keeps no money in it.
     """
+    if asked.currency is not None:
+        known_currency(asked.currency)
     rules = await (book or RuleBook()).current(tx)
     family: Family = (asked.alert_type, asked.metric, asked.tenant_type)
     kin = [rule for rule in rules.all if rule.family == family]
@@ -119,7 +123,7 @@ async def change(
 
     Raises:
         RuleLoosened: it would let more through.
-        RuleAbsent, RuleMalformed: see `weigh`.
+        RuleAbsent, RuleMalformed, UnknownCurrency: see `weigh`.
     """
     await tx.one(store.LOCK_RULES)
     weighed = await weigh(tx, asked)

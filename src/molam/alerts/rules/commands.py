@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from molam.alerts.rules import folding, keeping, messages, series
+from molam.alerts.rules import folding, keeping, messages, series, tenants
 from molam.alerts.rules.book import RuleBook
 from molam.alerts.rules.folding import Tenant
 from molam.alerts.rules.model import (
@@ -65,7 +65,7 @@ async def apply(
     folded = await folding.take(
         tx,
         rules,
-        await folding.with_currency(tx, samples),
+        await tenants.with_currency(tx, samples),
         clocks=clocks,
         ticks={(each.tenant_type, each.tenant_id) for each in heard if each.sample is None},
         settle=settle,
@@ -91,9 +91,11 @@ async def open_episode(
 
     Raises:
         RuleAbsent: nothing says when such a value is an alert.
+        MetricMalformed: it is of a float in a currency that its agent has none in.
     """
     rules = await (book or RuleBook()).current(tx)
-    (sample,) = await folding.with_currency(tx, [sample])
+    await tenants.check_floats(tx, [sample])
+    (sample,) = await tenants.with_currency(tx, [sample])
     family: Family = (alert_type, sample.metric, sample.tenant_type)
     rule = rules.judge_of(family, sample.tenant_id, sample.currency)
     if rule is None:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from starlette.requests import Request
 
 from molam.alerts.permissions import CHANGE_POLICIES, POST_METRICS, VIEW
-from molam.alerts.rules import changing, commands, folding, messages, views
+from molam.alerts.rules import changing, commands, folding, messages, metrics, tenants, views
 from molam.alerts.rules.changing import RuleChange
 from molam.alerts.rules.messages import AGE_MAX, MetricEvent, MetricName
 from molam.alerts.rules.model import (
@@ -24,6 +24,7 @@ from molam.alerts.rules.model import (
 from molam.approvals.requests import actor_of
 from molam.kernel import canonical
 from molam.kernel.clock import Instant
+from molam.kernel.currency import UnknownCurrency
 from molam.platform.web import Caller, Routes
 from molam.platform.web.wire import CurrencyCode, Identifier, Moment, convert
 
@@ -50,8 +51,16 @@ class MetricsPosted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     context: dict[str, Any] | UnsetType | None = UNSET
 
 
+class UnknownTenant(msgspec.Struct, frozen=True):
+    tenant_type: TenantType
+    tenant_id: str
+
+
 class MetricsTaken(msgspec.Struct, frozen=True):
+    """Nobody has registered `unknown_tenants`; what is told of them is kept all the same."""
+
     accepted: int
+    unknown_tenants: list[UnknownTenant] | UnsetType = UNSET
     success: bool = True
 
 
@@ -79,7 +88,7 @@ class RuleAnswer(msgspec.Struct, frozen=True):
     body=MetricsPosted,
     answers=MetricsTaken,
     status=202,
-    refuses=(canonical.JsonMalformed, MetricMalformed),
+    refuses=(canonical.JsonMalformed, MetricMalformed, UnknownCurrency),
     body_bytes_max=_BODY_BYTES_MAX,
 )
 async def post_metrics(request: Request, _caller: Caller, body: MetricsPosted) -> MetricsTaken:
@@ -93,12 +102,20 @@ async def post_metrics(request: Request, _caller: Caller, body: MetricsPosted) -
     watch = request.app.state.watch
     now = watch.clock.now()
     samples = [_sample(event, now) for event in _events(body)]
+    whose = [(each.tenant_type, each.tenant_id) for each in samples]
     async with request.app.state.db.transaction("alerts.post_metrics") as tx:
         rules = await watch.rules.current(tx)
         for sample in samples:
             folding.check_unit(sample, rules)
+        await tenants.check_floats(tx, samples)
+        unknown = await tenants.unknown(
+            tx, ((each.tenant_type, each.tenant_id) for each in samples)
+        )
         await commands.publish(tx, samples, now=now)
-    return MetricsTaken(len(samples))
+    names = {(row.kind, row.id) for row in unknown}
+    metrics.UNKNOWN.inc(sum(each in names for each in whose))
+    named = [UnknownTenant(row.kind, row.id) for row in unknown]
+    return MetricsTaken(len(samples), named or UNSET)
 
 
 def _events(body: MetricsPosted) -> list[MetricEvent]:
@@ -141,7 +158,7 @@ async def list_rules(request: Request, _caller: Caller, query: RulesAsked) -> Ru
     needs=CHANGE_POLICIES,
     body=RuleChange,
     answers=RuleAnswer,
-    refuses=(canonical.JsonMalformed, RuleAbsent, RuleMalformed, RuleLoosened),
+    refuses=(canonical.JsonMalformed, RuleAbsent, RuleMalformed, RuleLoosened, UnknownCurrency),
 )
 async def put_rule(request: Request, caller: Caller, body: RuleChange) -> RuleAnswer:
     """

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
-from molam.alerts.rules import keeping, metrics, points, series, series_store, store
+from molam.alerts.rules import keeping, metrics, points, series, series_store
 from molam.alerts.rules.book import Rules
 from molam.alerts.rules.messages import Heard
 from molam.alerts.rules.model import (
@@ -49,34 +47,6 @@ async def first_heard(tx: Tx, heard: Sequence[Heard]) -> list[Heard]:
     for row in await tx.all(series_store.TAKE_EVENTS, ids=list(named)):
         del named[str(row.id)]
     return [*named.values(), *(each for each in heard if each.event_id is None)]
-
-
-async def with_currency(tx: Tx, samples: Sequence[Sample]) -> list[Sample]:
-    """Give what is measured of merchants and agents their own currency, if none is said."""
-    bare = {
-        kind: sorted(
-            {
-                sample.tenant_id or ""
-                for sample in samples
-                if sample.currency is None and sample.tenant_type == kind
-            }
-        )
-        for kind in ("merchant", "agent")
-    }
-    if not any(bare.values()):
-        return list(samples)
-    rows = await tx.all(
-        store.LIST_TENANT_CURRENCIES, merchant_ids=bare["merchant"], agent_ids=bare["agent"]
-    )
-    own = {(row.kind, row.id): row.currency for row in rows}
-    return [
-        msgspec.structs.replace(
-            sample, currency=own.get((sample.tenant_type, sample.tenant_id or ""))
-        )
-        if sample.currency is None
-        else sample
-        for sample in samples
-    ]
 
 
 def check_unit(sample: Sample, rules: Rules) -> None:

@@ -21,6 +21,7 @@ from molam.alerts.rules.model import (
     moment,
 )
 from molam.kernel.clock import Instant
+from molam.kernel.currency import UnknownCurrency, currency
 from molam.kernel.ids import uuid7, uuid8
 from molam.platform.events import Event, cloud_event
 from molam.platform.web.wire import CurrencyCode, Identifier, Moment
@@ -107,7 +108,10 @@ def read(text: str, *, now: Instant) -> Heard | None:
         event = _DECODE_EVENT(envelope.data if envelope.specversion else text)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise MetricMalformed(str(error)[:200]) from error
-    sample = sample_of(event, now=clock)
+    try:
+        sample = sample_of(event, now=clock)
+    except UnknownCurrency as unknown:
+        raise MetricMalformed(f"{unknown.title}.") from unknown
     if sample.at < clock - AGE_MAX:
         return None
     return Heard(sample.tenant_type, sample.tenant_id, clock, sample, _id_of(sample, envelope.id))
@@ -124,7 +128,10 @@ def sample_of(event: MetricEvent, *, now: Instant) -> Sample:
 
     Raises:
         MetricMalformed: it is about the future, about nobody, or of an impossible size.
+        UnknownCurrency: the product keeps no money in it.
     """
+    if event.currency is not None:
+        currency(event.currency)
     if event.timestamp > now + AHEAD_MAX:
         raise MetricMalformed("It is about a time that has not come yet.")
     if not is_in_range(event.value):

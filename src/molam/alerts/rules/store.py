@@ -51,6 +51,12 @@ class TenantRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownRow:
+    kind: TenantType
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LockedRow:
     at: datetime
 
@@ -128,4 +134,18 @@ LIST_TENANT_CURRENCIES = Query(
      where id = any(:agent_ids::text[])
     """,
     row=TenantRow,
+)
+
+# Regions are not registered: of them none is unknown.
+LIST_UNKNOWN_TENANTS = Query(
+    """
+    /* rules.list_unknown_tenants */
+    select kind, id
+      from unnest(:kinds::text[], :ids::text[]) as t (kind, id)
+     where kind = 'merchant' and not exists (select from tenancy.merchants as m where m.id = t.id)
+        or kind = 'agent' and not exists (select from tenancy.agents as g where g.id = t.id)
+        or kind = 'bank' and not exists (select from payments.bank_profiles as b where b.id = t.id)
+     order by kind, id
+    """,
+    row=UnknownRow,
 )

@@ -133,7 +133,10 @@ TYPES: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Let more happen by itself about alerts",
             "Permettre davantage de soi-même aux alertes",
         ),
-        "REMEDIATE_GROUP": ("Remedy many targets at once", "Remédier à de nombreuses cibles"),
+        "REMEDIATE_GROUP": (
+            "Remedy many targets at once",
+            "Remédier à de nombreuses cibles à la fois",
+        ),
         "APPLY_SIRA_RECOMMENDATION": (
             "Apply a recommendation of SIRA",
             "Appliquer une recommandation de SIRA",

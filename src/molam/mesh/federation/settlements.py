@@ -6,7 +6,7 @@ from molam.kernel.clock import Instant
 from molam.kernel.ids import show, uuid7
 from molam.mesh.federation import corridor_store as store
 from molam.mesh.federation import corridors, model
-from molam.mesh.federation.corridor_store import SettlementRow
+from molam.mesh.federation.corridor_store import CorridorRow, SettlementRow
 from molam.mesh.federation.store import NOTIFY_PAGES
 from molam.platform.db import Tx
 
@@ -19,23 +19,27 @@ async def record(
     """
     Note that *amount* was paid for what a corridor carried; it counts once somebody else agrees.
 
-    The same reference and amount again is the same settlement.
+    The same reference and amount again is the same settlement, also once it counts.
 
     Raises:
         CorridorAbsent
-        SettlementRefused: the reference stands for another amount.
+        SettlementRefused: the reference stands for another amount; or more than was used.
     """
     await tx.run(store.LOCK_CORRIDOR, id=corridor_id)
-    await corridors.get(tx, corridor_id)
-    await tx.run(
-        store.INSERT_SETTLEMENT,
-        id=show("cst", uuid7(now)),
-        corridor_id=corridor_id,
-        amount=amount,
-        reference=reference,
-        by=by,
-    )
-    row = await tx.one(store.FIND_SETTLEMENT, corridor_id=corridor_id, id=None, reference=reference)
+    corridor = await corridors.get(tx, corridor_id)
+    of = {"corridor_id": corridor_id, "id": None, "reference": reference}
+    row = await tx.one(store.FIND_SETTLEMENT, **of)
+    if row is None:
+        _check_carried(corridor, amount)
+        await tx.run(
+            store.INSERT_SETTLEMENT,
+            id=show("cst", uuid7(now)),
+            corridor_id=corridor_id,
+            amount=amount,
+            reference=reference,
+            by=by,
+        )
+        row = await tx.one(store.FIND_SETTLEMENT, **of)
     assert row is not None
     if row.amount != amount:
         raise model.SettlementRefused("This reference stands for another amount.")
@@ -57,8 +61,7 @@ async def confirm(tx: Tx, corridor_id: str, settlement_id: str, *, by: str) -> S
         return row
     if row.created_by == by:
         raise model.SettlementRefused("Somebody else than whoever noted it confirms it.")
-    if row.amount > corridor.position:
-        raise model.SettlementRefused("It is more than the corridor has carried and not settled.")
+    _check_carried(corridor, row.amount)
     await tx.run(store.CONFIRM_SETTLEMENT, id=row.id, by=by)
     await tx.run(NOTIFY_PAGES)
     return await _get(tx, corridor_id, settlement_id)
@@ -71,6 +74,12 @@ async def list_of(tx: Tx, corridor_id: str, *, limit: int = LIMIT) -> list[Settl
     """
     await corridors.get(tx, corridor_id)
     return await tx.all(store.LIST_SETTLEMENTS, corridor_id=corridor_id, limit=limit)
+
+
+def _check_carried(corridor: CorridorRow, amount: int) -> None:
+    # What payouts under way have reserved is not carried yet: they may still come back.
+    if amount > corridor.position:
+        raise model.SettlementRefused("It is more than the corridor has carried and not settled.")
 
 
 async def _get(tx: Tx, corridor_id: str, settlement_id: str) -> SettlementRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -82,14 +83,14 @@ async def make(db: Database, *, region: str | None, days: int, by: str, now: Ins
 
 def steps_of(problem: Problem, solution: Solution, first: date) -> list[dict[str, object]]:
     """Write a solution as numbered steps, each with the reason for it."""
-    alone = held(problem)
+    reasons = _Reasons(problem, first, held(problem), held(problem, solution.moves, solution.draws))
     steps = [
-        _transfer_step(problem, move, first, alone)
+        _transfer_step(reasons, move)
         for move in sorted(solution.moves, key=lambda each: (each.day, each.arc))
         if problem.arcs[move.arc].arrives(move.amount)
     ]
     steps += [
-        _draw_step(problem, draw, first, alone)
+        _draw_step(reasons, draw)
         for draw in sorted(solution.draws, key=lambda each: (each.day, each.pool, each.account))
     ]
     return [{"step_no": number} | step for number, step in enumerate(steps, start=1)]
@@ -110,11 +111,41 @@ def effects_of(problem: Problem, solution: Solution) -> list[dict[str, object]]:
     ]
 
 
-def _transfer_step(
-    problem: Problem, move: Move, first: date, alone: Sequence[Sequence[int]]
-) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class _Reasons:
+    """What accounts hold at each day's end, without any step and with all of them."""
+
+    problem: Problem
+    first: date
+    alone: Sequence[Sequence[int]]
+    after: Sequence[Sequence[int]]
+
+    def why(self, at: int, *, day: int, arrives: int) -> dict[str, object]:
+        """
+        Say on which day *arrives* would be missing at an account, were the other steps done.
+
+        An account that only passes it on would lack nothing by itself.
+        """
+        account = self.problem.accounts[at]
+        without = [
+            holds - arrives if on >= day else holds for on, holds in enumerate(self.after[at])
+        ]
+        short = [on for on in range(day, len(without)) if without[on] < account.needed[on]]
+        if not short or first_breach(account, self.alone[at]) is None:
+            return {"code": "on_the_way"}
+        return {
+            "code": "below_floor",
+            "day": self.first + timedelta(days=short[0]),
+            "would_hold": without[short[0]],
+            "needs": account.needed[short[0]],
+        }
+
+
+def _transfer_step(reasons: _Reasons, move: Move) -> dict[str, object]:
+    problem, first = reasons.problem, reasons.first
     arc = problem.arcs[move.arc]
     source, target = problem.accounts[arc.source], problem.accounts[arc.target]
+    arrives, arrives_day = arc.arrives(move.amount), move.day + arc.lag
     return {
         "day": first + timedelta(days=move.day),
         "kind": "transfer" if source.currency == target.currency else "exchange",
@@ -123,19 +154,18 @@ def _transfer_step(
         "pool_id": None,
         "amount": move.amount,
         "currency": source.currency,
-        "arrives": arc.arrives(move.amount),
+        "arrives": arrives,
         "to_currency": target.currency,
-        "arrives_on": first + timedelta(days=move.day + arc.lag),
+        "arrives_on": first + timedelta(days=arrives_day),
         "cost": arc.fixed + round(move.amount * Fraction(arc.cost_bps) / 10_000),
-        "why": _why(problem, arc.target, first, alone),
+        "why": reasons.why(arc.target, day=arrives_day, arrives=arrives),
     }
 
 
-def _draw_step(
-    problem: Problem, draw: Draw, first: date, alone: Sequence[Sequence[int]]
-) -> dict[str, object]:
+def _draw_step(reasons: _Reasons, draw: Draw) -> dict[str, object]:
+    problem = reasons.problem
     account = problem.accounts[draw.account]
-    day = first + timedelta(days=draw.day)
+    day = reasons.first + timedelta(days=draw.day)
     return {
         "day": day,
         "kind": "pool_draw",
@@ -148,23 +178,7 @@ def _draw_step(
         "to_currency": account.currency,
         "arrives_on": day,
         "cost": 0,
-        "why": _why(problem, draw.account, first, alone),
-    }
-
-
-def _why(
-    problem: Problem, at: int, first: date, alone: Sequence[Sequence[int]]
-) -> dict[str, object]:
-    """Say for which day the money is needed; an account that only passes it on needs none."""
-    account = problem.accounts[at]
-    day = first_breach(account, alone[at])
-    if day is None:
-        return {"code": "on_the_way"}
-    return {
-        "code": "below_floor",
-        "day": first + timedelta(days=day),
-        "would_hold": alone[at][day],
-        "needs": account.needed[day],
+        "why": reasons.why(draw.account, day=draw.day, arrives=draw.amount),
     }
 
 

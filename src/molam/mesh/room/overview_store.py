@@ -50,6 +50,16 @@ class StandingRow:
     """Since when a bank that was left is well, as the controller counts it."""
     left_by_hand: bool = False
     """People led its payouts away, and people lead them back."""
+    carried_elsewhere: int | None = None
+    """The largest payout that another member of its regions carries; None: of any size."""
+    carried_here: int | None = None
+    """The largest that it has agreed to carry itself."""
+    largest_waiting: int = 0
+
+    @property
+    def is_beyond_it(self) -> bool:
+        """Something waits that is larger than what it has agreed to carry."""
+        return self.carried_here is not None and self.largest_waiting > self.carried_here
 
     @property
     def shut_amounts(self) -> list[tuple[int, int | None]]:
@@ -62,7 +72,18 @@ class StandingRow:
 
     @property
     def takes_none(self) -> bool:
-        return not self.gate_is_open and (self.is_shut_whole or not self.shut_amounts)
+        """Tell whether all is led elsewhere that somebody else carries, and it has nothing more."""
+        if self.gate_is_open:
+            return False
+        return not self.shut_amounts or self.is_shut_whole or self._keeps_only_what_none_carries
+
+    @property
+    def _keeps_only_what_none_carries(self) -> bool:
+        first, last = self.shut_amounts[0]
+        largest = self.carried_elsewhere
+        if first or last is None or largest is None:
+            return False
+        return max(largest, self.largest_waiting) <= last
 
 
 _STANDINGS = """
@@ -73,7 +94,8 @@ _STANDINGS = """
                count(*) filter (where p.state <> 'in_transit')::int as waiting,
                coalesce(sum(p.amount) filter (where p.state <> 'in_transit'), 0)::bigint as waiting_value,
                count(*) filter (where p.state = 'in_transit')::int as under_way,
-               coalesce(sum(p.amount) filter (where p.state = 'in_transit'), 0)::bigint as under_way_value
+               coalesce(sum(p.amount) filter (where p.state = 'in_transit'), 0)::bigint as under_way_value,
+               coalesce(max(p.amount) filter (where p.state <> 'in_transit'), 0)::bigint as largest_waiting
           from payments.payouts as p
          where p.origin = 'molam' and p.state in ('scheduled', 'held', 'pending', 'in_transit')
          group by 1, 2, 3
@@ -104,7 +126,8 @@ _STANDINGS = """
                  from mesh.mesh_routing_proposals as l
                 where l.from_bank_id = h.bank_profile_id and l.currency = h.currency and l.rail = h.rail
                   and l.status = 'applied' and not l.proposal ? 'payouts'
-                order by l.applied_at desc limit 1), false) is true as left_by_hand
+                order by l.applied_at desc limit 1), false) is true as left_by_hand,
+           e.largest as carried_elsewhere, e.own as carried_here, coalesce(w.largest_waiting, 0) as largest_waiting
       from places as k
       join payments.bank_profiles as b on b.id = k.bank_profile_id
       left join mesh.member_health as h
@@ -123,6 +146,22 @@ _STANDINGS = """
           select array_agg(r.name order by r.name) as regions
             from mesh.mesh_members as e join mesh.mesh_regions as r on r.id = e.mesh_region_id
            where e.bank_profile_id = k.bank_profile_id and e.status = 'active') as m on true
+      left join lateral (
+          select max(l.size) filter (where x.bank_profile_id = k.bank_profile_id) as own,
+                 case when bool_and(l.size is not null) filter (where x.bank_profile_id <> k.bank_profile_id)
+                      then max(l.size) filter (where x.bank_profile_id <> k.bank_profile_id) end as largest
+            from mesh.mesh_members as y
+            join mesh.mesh_members as x on x.mesh_region_id = y.mesh_region_id
+            join payments.bank_profiles as z on z.id = x.bank_profile_id,
+                 lateral (select x.capabilities -> 'max_amount_per_txn' as agreed) as a,
+                 lateral (select case jsonb_typeof(a.agreed) when 'object' then a.agreed -> k.currency::text
+                                      else a.agreed end as said) as s,
+                 lateral (select case jsonb_typeof(s.said) when 'number' then s.said::bigint end as size) as l
+           where y.bank_profile_id = k.bank_profile_id
+             and y.status = 'active' and x.status = 'active' and x.role <> 'observer'
+             and z.enabled and z.status = 'active'
+             and k.rail = any(z.rails) and k.currency = any(z.currency_codes)
+             and (x.capabilities -> 'supported_currencies') ? k.currency::text) as e on true
       left join lateral (
           select d.begins_at, d.ends_at from mesh.declared_outages as d
            where d.bank_profile_id = k.bank_profile_id and d.begins_at <= now()

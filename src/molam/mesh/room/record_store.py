@@ -84,6 +84,7 @@ class ReconciliationRow:
     id: str
     payout_id: str
     merchant_id: str
+    merchant_name: str
     from_bank: str | None
     to_bank: str | None
     proposal_id: str | None
@@ -108,8 +109,8 @@ class ReconciliationRow:
 LIST_RECONCILIATIONS = Query(
     """
     /* mesh.list_reconciliations_shown */
-    select c.id, c.payout_id, c.merchant_id, f.name as from_bank, t.name as to_bank,
-           c.routing_proposal_id as proposal_id, c.action_log_id as action_id,
+    select c.id, c.payout_id, c.merchant_id, coalesce(m.name, c.merchant_id) as merchant_name,
+           f.name as from_bank, t.name as to_bank, c.routing_proposal_id as proposal_id, c.action_log_id as action_id,
            c.original_amount as amount, c.original_currency as currency, c.rerouted_amount,
            c.rerouted_currency, c.cost_delta,
            c.rerouted_estimated_cost - c.original_estimated_cost as estimated_delta,
@@ -118,6 +119,7 @@ LIST_RECONCILIATIONS = Query(
            c.reconciliation_status = 'pending' and coalesce(c.promised_settlement < now(), false) as is_overdue,
            c.created_at, c.reconciled_at
       from mesh.mesh_reconciliations as c
+      left join tenancy.merchants as m on m.id = c.merchant_id
       left join payments.bank_profiles as f on f.id = c.original_bank_profile_id
       left join payments.bank_profiles as t on t.id = c.rerouted_bank_profile_id
      where case :show::text

@@ -74,12 +74,15 @@ class Finding:
 
     kind: Literal["all-well", "trouble", "nothing-known", "no-bank"]
     watched: int
+    """Of how many something was heard lately."""
     troubles: tuple[Standing, ...]
+    unheard: int = 0
 
     @property
     def hue(self) -> str:
         if self.kind == "trouble":
-            return self.troubles[0].hue
+            # Silence alone is grey; money that waits on it is not.
+            return "orange" if self.troubles[0].level == "unknown" else self.troubles[0].hue
         return "green" if self.kind == "all-well" else "blue"
 
 
@@ -113,7 +116,8 @@ def standings(
         named = dict.fromkeys(taker(row, each) for each in own or lane)
         takers = [each for each in named if each]
         # Where it still has its payouts, one is next; else each amount has its own.
-        is_away = levels[row.bank_profile_id, row.rail, row.currency] in _AWAY
+        level = levels[row.bank_profile_id, row.rail, row.currency]
+        is_away = level in _AWAY or not row.gate_is_open
         instead = ", ".join(takers if is_away else takers[:1]) or None
         place = own[0].bank_profile_ids.index(row.bank_profile_id) + 1 if own else None
         return place, instead
@@ -143,17 +147,19 @@ def finding(all_: Sequence[Standing]) -> Finding:
     used = [
         each
         for each in all_
-        if each.row.is_usable and (each.place is not None or each.row.mode == "left")
+        if each.row.is_usable
+        and (each.place is not None or each.row.mode == "left" or each.row.waiting)
     ]
-    watched = [each for each in used if each.row.signals]
     if not used:
         return Finding("no-bank", 0, ())
-    troubles = tuple(each for each in watched if each.level not in {"well", "unknown"})
-    if troubles:
-        return Finding("trouble", len(watched), troubles)
-    if not any(each.level == "well" for each in watched):
-        return Finding("nothing-known", 0, ())
-    return Finding("all-well", len(watched), ())
+    silent = [each for each in used if each.level == "unknown"]
+    heard = [each for each in used if each.level != "unknown" and each.row.signals]
+    troubles = [each for each in heard if each.level != "well"]
+    if not heard:
+        return Finding("nothing-known", 0, (), len(silent))
+    troubles += [each for each in silent if each.row.waiting]
+    kind: Literal["trouble", "all-well"] = "trouble" if troubles else "all-well"
+    return Finding(kind, len(heard), tuple(troubles), len(silent))
 
 
 def level_of(row: StandingRow) -> Level:

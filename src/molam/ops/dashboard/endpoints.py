@@ -14,6 +14,7 @@ from molam.alerts.episodes import views as alert_views
 from molam.alerts.episodes.endpoints import alert_id_of
 from molam.alerts.episodes.model import AlertAbsent, AlertOver, AlertTaken
 from molam.alerts.permissions import ACKNOWLEDGE
+from molam.alerts.rules import tenants
 from molam.approvals.views import plain
 from molam.kernel.refusals import Refusal
 from molam.ops.dashboard import permissions, queries, snapshot_store, widget_store
@@ -54,9 +55,19 @@ class Of(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         """
         Raises:
             TenantRefused: of nobody, or of somebody who is in another place.
+            MerchantAbsent, AgentAbsent, BankAbsent: nobody registered it.
         """
-        whose = Tenant(self.tenant_type, self.tenant_id)
-        return await queries.narrowed(tx, whose, country=self.country, region=self.region)
+        found = await self.whose(tx)
+        await tenants.check(tx, found.type, found.id)
+        return found
+
+    async def whose(self, tx: Tx) -> Tenant:
+        """
+        Raises:
+            TenantRefused: as above.
+        """
+        named = Tenant(self.tenant_type, self.tenant_id)
+        return await queries.narrowed(tx, named, country=self.country, region=self.region)
 
 
 class SeriesAsked(Of, forbid_unknown_fields=True, kw_only=True):
@@ -149,6 +160,7 @@ FIGURES: tuple[type[Refusal], ...] = (
     MetricUnknown,
     RangeRefused,
     TenantRefused,
+    *tenants.ABSENT,
 )
 
 
@@ -157,7 +169,7 @@ FIGURES: tuple[type[Refusal], ...] = (
     needs=permissions.READ,
     query=Of,
     answers=OverviewAnswer,
-    refuses=(QueryMalformed, TenantRefused),
+    refuses=(QueryMalformed, TenantRefused, *tenants.ABSENT),
 )
 async def overview(request: Request, _caller: Caller, query: Of) -> OverviewAnswer:
     """Tell how the last seven days went, in one currency; the others are named beside."""
@@ -219,6 +231,8 @@ async def agents_map(request: Request, _caller: Caller, query: MapAsked) -> Agen
     """List agents with where they are and what is left of their floats."""
     if (query.lat is None) != (query.lon is None):
         raise QueryMalformed("Give lat and lon, or neither.")
+    if query.lat is not None and (query.country is not None or query.region is not None):
+        raise QueryMalformed("Give lat and lon, or country and region: not both.")
     async with request.app.state.db.transaction("dashboard.map", readonly=True) as tx:
         if query.lat is not None and query.lon is not None:
             rows = await queries.agents_nearby(
@@ -240,7 +254,7 @@ async def agents_map(request: Request, _caller: Caller, query: MapAsked) -> Agen
     needs=permissions.READ,
     query=AlertsAsked,
     answers=AlertsAnswer,
-    refuses=(QueryMalformed, TenantRefused),
+    refuses=(QueryMalformed, TenantRefused, *tenants.ABSENT),
 )
 async def alerts(request: Request, _caller: Caller, query: AlertsAsked) -> AlertsAnswer:
     """List alerts in the dashboard's words, the worst first."""
@@ -248,7 +262,7 @@ async def alerts(request: Request, _caller: Caller, query: AlertsAsked) -> Alert
     if severities is not None and not _SEVERITIES.issuperset(severities):
         raise QueryMalformed(f"severity is one of {', '.join(sorted(_SEVERITIES))}, or several.")
     async with request.app.state.db.transaction("dashboard.alerts", readonly=True) as tx:
-        tenant = await query.tenant(tx)
+        tenant = await query.whose(tx)
         rows = await tx.all(
             widget_store.LIST_ALERTS,
             statuses=[query.status],
@@ -258,6 +272,8 @@ async def alerts(request: Request, _caller: Caller, query: AlertsAsked) -> Alert
             limit=query.limit,
             offset=query.offset,
         )
+        if not rows:
+            await tenants.check(tx, tenant.type, tenant.id)
     return AlertsAnswer([plain(row) for row in rows], len(rows))
 
 

@@ -65,6 +65,12 @@ class WidgetRefused(Refusal):
     title = "This widget could show nothing"
 
 
+class WidgetKept(Refusal):
+    code = "widget-kept"
+    kind = Kind.BROKEN_RULE
+    title = "This widget is part of the usual page"
+
+
 class RecommendationAbsent(Refusal):
     code = "recommendation-absent"
     kind = Kind.ABSENT
@@ -197,10 +203,13 @@ class Span:
         return timedelta(hours=1) if self.group_by == "hour" else timedelta(days=1)
 
     @property
+    def length(self) -> timedelta:
+        return self.end - self.start
+
+    @property
     def before(self) -> Span:
         """The same length of time just before."""
-        length = self.end - self.start
-        return Span(self.text, self.group_by, self.start - length, self.start)
+        return Span(self.text, self.group_by, self.start - self.length, self.start)
 
 
 def _floor(moment: datetime, *, hour: bool) -> datetime:

@@ -18,12 +18,14 @@ from starlette.responses import RedirectResponse, Response
 
 from molam.kernel.currency import currency
 from molam.kernel.refusals import Refusal
+from molam.ops.dashboard import pages_store as store
 from molam.ops.dashboard import permissions, queries, widgets
-from molam.ops.dashboard.model import METRICS, WIDGET_KINDS, OfType, Tenant
-from molam.ops.dashboard.pages_panels import Panel, Reader, Scope, panel, refused_panel
+from molam.ops.dashboard.model import METRICS, WIDGET_KINDS, OfType, Span, Tenant
+from molam.ops.dashboard.pages_panels import Panel, Reader, Scope, iso, panel, refused_panel
 from molam.ops.dashboard.queries import Overview
 from molam.ops.dashboard.widgets import Placed, Widget
 from molam.ops.shell import framed, may, said, zone_of
+from molam.ops.views import amount_of
 from molam.platform.db import Tx
 from molam.platform.web import Caller, Routes
 from molam.platform.web.l10n import Formats, Language
@@ -50,6 +52,7 @@ _TILES: Mapping[str, str] = MappingProxyType(
 )
 """What the page begins with, whatever else somebody arranged: the snapshot's word, the metric's."""
 
+_USUAL_RANGE = "7d"
 _OF_FIGURES = frozenset({"chart_line", "chart_bar", "metric", "heatmap"})
 _OF_RANKINGS = frozenset({"table", "chart_pie"})
 
@@ -82,6 +85,8 @@ class Tile:
     unit: str
     currency: str
     href: str
+    period: str
+    """The stretch of time that it is of, or ``now``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +163,9 @@ def context_of(shown: Home) -> dict[str, object]:
     }
 
 
-def back_to_arranging(form: ScopeForm, *, at: str = "") -> Response:
+def back_to_arranging(form: ScopeForm, *, at: str = "", said: str | None = None) -> Response:
     """Lead back to the page that is being arranged, to the widget *at*."""
-    address = scope_of(form).address("/", arrange="1", at=at or None)
+    address = scope_of(form).address("/", arrange="1", at=at or None, said=said)
     return RedirectResponse(address, status_code=HTTPStatus.SEE_OTHER)
 
 
@@ -180,13 +185,14 @@ async def read_home(
             if not each.hidden
         ]
         name = await name_of(tx, scope.tenant, reader.formats)
+        tiles = await _tiles(tx, about, scope)
     return Home(
         scope=scope,
         scope_name=name,
         currency=about.currency,
         currencies=about.currencies,
         as_of=about.snapshot_ts,
-        tiles=_tiles(about, scope),
+        tiles=tiles,
         panels=panels,
         hidden=[each for each in placed if each.hidden],
     )
@@ -216,7 +222,22 @@ async def _panel(tx: Tx, placed: Placed, scope: Scope, *, reader: Reader, caller
         )
     except Refusal:
         return refused_panel(placed)
+    if "actions" in data:
+        data = data | {"actions": await _named(tx, data["actions"])}
     return panel(placed, data, scope, reader)
+
+
+async def _named(tx: Tx, actions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say of each action whom it is about, and how much it moves."""
+    found = await tx.all(store.LIST_WAITING, ids=[each["id"] for each in actions])
+    told = {
+        str(row.id): {
+            "name": str(row.plan.get("target_name") or row.target_tenant_id),
+            "amount": amount_of(row.plan),
+        }
+        for row in found
+    }
+    return [each | told[each["id"]] for each in actions]
 
 
 def _config_of(widget: Widget, time_range: str | None) -> dict[str, Any]:
@@ -229,19 +250,39 @@ def _config_of(widget: Widget, time_range: str | None) -> dict[str, Any]:
     return config
 
 
-def _tiles(about: Overview, scope: Scope) -> list[Tile]:
-    """Make the figures on top; none where nothing ever happened."""
-    if not any(about.snapshot.get(word) for word in _TILES):
-        return []
-    return [
-        Tile(
-            code=metric,
-            value=about.snapshot[word],
-            before=about.previous.get(word),
-            unit=METRICS[metric].unit,
-            currency=about.currency,
-            href=scope.address("/dashboard/rows", metric=metric, currency=about.currency),
-        )
-        for word, metric in _TILES.items()
-        if about.snapshot.get(word) is not None
-    ]
+async def _tiles(tx: Tx, about: Overview, scope: Scope) -> list[Tile]:
+    """Make the figures on top, of the time that was chosen; none where nothing happened."""
+    tiles = [await _tile(tx, about, scope, word) for word in _TILES]
+    known = [tile for tile in tiles if tile.value is not None]
+    return known if any(tile.value for tile in known) else []
+
+
+async def _tile(tx: Tx, about: Overview, scope: Scope, word: str) -> Tile:
+    metric, period = _TILES[word], scope.time_range or _USUAL_RANGE
+    value, before, times = about.snapshot[word], about.previous.get(word), {}
+    if word not in queries.COMPARED:
+        period = "now"
+    else:
+        end, length = about.snapshot_ts, Span.read(period, "day", now=about.snapshot_ts).length
+        if period != _USUAL_RANGE:
+            value, before = [
+                await queries.total(
+                    tx,
+                    metric,
+                    scope.tenant,
+                    begins=end - ago * length,
+                    ends=end - (ago - 1) * length,
+                    currency=about.currency,
+                )
+                for ago in (1, 2)
+            ]
+        times = {"from": iso(queries.first_hour(end - length)), "to": iso(end)}
+    return Tile(
+        code=metric,
+        value=value,
+        before=before,
+        unit=METRICS[metric].unit,
+        currency=about.currency,
+        href=scope.address("/dashboard/rows", metric=metric, currency=about.currency, **times),
+        period=period,
+    )

@@ -15,9 +15,10 @@ _ARC_RADIUS, _ARC_X, _ARC_Y = 80.0, 100.0, 92.0
 MAP_WIDTH, MAP_HEIGHT = 640.0, 360.0
 _MAP_MARGIN = 34.0
 _DEGREES_MIN = 0.4
-_DOT_MIN, _DOT_MAX = 5.0, 15.0
+_DOT_MIN, _DOT_MAX = 8.0, 17.0
 _LABELS_MAX = 8
-_LABEL_WIDTH, _LABEL_HEIGHT = 110.0, 22.0
+_LABEL_GAP, _LABEL_WIDTH, _LABEL_HEIGHT = 18.0, 125.0, 26.0
+"""A name begins so far from its dot's middle, and needs so much room, on a telephone too."""
 _HEAT_LEVELS = 4
 
 Value = float | None
@@ -193,13 +194,18 @@ def scatter(agents: Sequence[P]) -> list[Dot[P]]:
     tall = max(_DEGREES_MIN, max(lats) - min(lats))
     wide = max(_DEGREES_MIN, (max(lons) - min(lons)) * shrink)
     scale = min((MAP_WIDTH - 2 * _MAP_MARGIN) / wide, (MAP_HEIGHT - 2 * _MAP_MARGIN) / tall)
-    dots, named = [], list[tuple[float, float]]()
+    dots, named = [], list[tuple[float, float]]()  # The middles of the names.
     for agent, lat, lon in sorted(known, key=lambda each: _held(each[0])):
         x = MAP_WIDTH / 2 + (lon - middle_lon) * shrink * scale
         y = MAP_HEIGHT / 2 - (lat - middle_lat) * scale
-        is_free = all(abs(x - a) > _LABEL_WIDTH or abs(y - b) > _LABEL_HEIGHT for a, b in named)
+        is_right = x > MAP_WIDTH - _LABEL_GAP - _LABEL_WIDTH
+        away = _LABEL_GAP + _LABEL_WIDTH / 2
+        middle = x - away if is_right else x + away
+        is_free = all(
+            abs(middle - a) >= _LABEL_WIDTH or abs(y - b) >= _LABEL_HEIGHT for a, b in named
+        )
         if is_labelled := is_free and len(named) < _LABELS_MAX:
-            named.append((x, y))
+            named.append((middle, y))
         dots.append(
             Dot(
                 agent,
@@ -208,7 +214,7 @@ def scatter(agents: Sequence[P]) -> list[Dot[P]]:
                 f"{_radius(agent):.1f}",
                 level_of(agent),
                 is_labelled,
-                x > MAP_WIDTH - _LABEL_WIDTH,
+                is_right,
             )
         )
     # The worst last, so that nothing lies over them.

@@ -252,11 +252,12 @@ def rows_address(
     scope: Scope, metric: str, start: datetime, end: datetime, *, currency: str | None
 ) -> str:
     """Return the page of the rows behind one bucket of a metric."""
-    span = {"metric": metric, "from": _iso(start), "to": _iso(end)}
+    span = {"metric": metric, "from": iso(start), "to": iso(end)}
     return scope.address("/dashboard/rows", **span, currency=currency, range=None)
 
 
-def _iso(at: datetime) -> str:
+def iso(at: datetime) -> str:
+    """Write an instant for an address."""
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

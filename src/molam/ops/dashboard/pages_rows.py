@@ -30,6 +30,9 @@ ROWS_MAX = 50
 ALERTS_MAX = 20
 TENANTS_SHOWN = 50
 _WEEK = timedelta(days=7)
+# What waits now may have begun to wait at any time.
+_OF_NOW = frozenset({"payout_pending_count", "payout_pending_amount"})
+_KEPT = timedelta(days=401)
 # What agents hold is no sum of rows: the list of who holds what is what is behind it.
 _OF_AGENTS = frozenset({"float_available", "float_reserved", "float_distributed"})
 _OF_BOOKS = frozenset({"reconciliation_match_rate"})
@@ -64,14 +67,15 @@ async def rows(request: Request, caller: Caller, query: RowsQuery) -> Response:
     if query.metric in _OF_BOOKS:
         return _to("/ops/statements")
     end = _aware(query.to) or request.app.state.clock.now()
-    start = _aware(query.from_) or end - _WEEK
+    length = _KEPT if query.metric in _OF_NOW else _WEEK
+    start = _aware(query.from_) or queries.first_hour(end - length)
     async with request.app.state.db.transaction("dashboard.rows", readonly=True) as tx:
+        currency = await queries.currency_of(tx, scope.tenant, query.currency)
         found = await queries.behind(
-            tx,
-            query.metric,
-            scope.tenant,
-            times=(start, end),
-            currency=query.currency,
+            tx, query.metric, scope.tenant, times=(start, end), currency=currency
+        )
+        total = await queries.total(
+            tx, query.metric, scope.tenant, begins=start, ends=end, currency=currency
         )
         begun = await tx.all(
             store.LIST_BEGUN,
@@ -90,6 +94,9 @@ async def rows(request: Request, caller: Caller, query: RowsQuery) -> Response:
         scope=scope,
         scope_name=name,
         metric=query.metric,
+        unit=METRICS[query.metric].unit,
+        total=total,
+        currency=currency,
         start=start,
         end=end,
         rows=found,

@@ -20,6 +20,24 @@ class BegunRow:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingRow:
+    id: UUID
+    plan: dict[str, Any]
+    target_tenant_id: str
+
+
+# What waits, with what its rehearsal said: its sentence, its target's name, its amount.
+LIST_WAITING = Query(
+    """
+    /* dashboard.list_waiting */
+    select id, plan, target_tenant_id
+      from approvals.ops_actions
+     where id = any(:ids::uuid[])
+    """,
+    row=WaitingRow,
+)
+
 LIST_BEGUN = Query(
     """
     /* dashboard.list_begun */

@@ -9,10 +9,17 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from molam.ops.dashboard import layouts, permissions, widgets
-from molam.ops.dashboard.model import PLATFORM, MetricUnknown, WidgetAbsent, WidgetRefused
-from molam.ops.dashboard.pages import ScopeForm, back_to_arranging
+from molam.ops.dashboard import layouts, permissions, snapshot_store, widgets
+from molam.ops.dashboard.model import (
+    PLATFORM,
+    MetricUnknown,
+    WidgetAbsent,
+    WidgetKept,
+    WidgetRefused,
+)
+from molam.ops.dashboard.pages import ScopeForm, ScopeQuery, back_to_arranging, scope_of
 from molam.ops.dashboard.widgets import NewWidget, Position
+from molam.ops.shell import framed
 from molam.platform.web import Caller, Routes
 
 routes = Routes()
@@ -76,16 +83,39 @@ async def make(request: Request, caller: Caller, form: NewForm) -> Response:
     return back_to_arranging(form, at=str(made.id))
 
 
+@routes.get(
+    "/dashboard/widgets/{widget_id:uuid}/remove",
+    needs=permissions.CHANGE_WIDGETS,
+    page=True,
+    query=ScopeQuery,
+    refuses=(WidgetAbsent, WidgetKept),
+)
+async def confirm(request: Request, caller: Caller, query: ScopeQuery) -> Response:
+    """Ask whether a widget is to go from everybody's home, before it does."""
+    async with request.app.state.db.transaction("dashboard.widget", readonly=True) as tx:
+        widget = await widgets.find(tx, request.path_params["widget_id"], caller.roles)
+    widgets.check_removable(widget)
+    return await framed(
+        request,
+        caller,
+        "dashboard_remove.html",
+        place="home",
+        scope=scope_of(query),
+        widget=widget,
+    )
+
+
 @routes.post(
     "/dashboard/widgets/remove",
     needs=permissions.CHANGE_WIDGETS,
     page=True,
     form=True,
     body=RemoveForm,
-    refuses=(WidgetAbsent,),
+    refuses=(WidgetAbsent, WidgetKept),
 )
 async def remove(request: Request, _caller: Caller, form: RemoveForm) -> Response:
     """Take a widget away from everybody's home."""
     async with request.app.state.db.transaction("dashboard.remove_widget") as tx:
         await widgets.remove(tx, form.widget_id)
-    return back_to_arranging(form)
+        await tx.one(snapshot_store.TELL)
+    return back_to_arranging(form, said="widget-removed")

@@ -28,6 +28,14 @@ Value = int | float | None
 By = Literal["country", "region", "merchant", "agent", "bank"]
 
 OVERVIEW_DAYS = 7
+COMPARED = (
+    "gmv",
+    "net_revenue",
+    "transaction_count",
+    "refunds_amount",
+    "disputes_count",
+    "conversion_rate",
+)
 _EMPTY: dict[str, Value] = {
     "gmv": 0,
     "net_revenue": 0,
@@ -54,7 +62,9 @@ _BEHIND = {
     "fraud_rate": "disputes",
     "payouts_amount": "payouts",
     "payouts_count": "payouts",
-    "partner_fees": "payouts",
+    "total_fees": "charged",
+    "partner_fees": "taken",
+    "net_revenue": "earned",
     "payout_failed_count": "failed",
     "payout_pending_count": "pending",
     "payout_pending_amount": "pending",
@@ -171,7 +181,7 @@ async def overview(tx: Tx, tenant: Tenant, *, currency: str | None = None) -> Ov
     shown = await currency_of(tx, tenant, currency)
     ends = found.snapshot_ts - timedelta(days=OVERVIEW_DAYS)
     previous = {}
-    for name in ("gmv", "net_revenue", "transaction_count", "refunds_amount", "conversion_rate"):
+    for name in COMPARED:
         begins = ends - timedelta(days=OVERVIEW_DAYS)
         previous[name] = await total(tx, name, tenant, begins=begins, ends=ends, currency=shown)
     return Overview(
@@ -194,6 +204,12 @@ async def total(
     )
     assert row is not None
     return _plain(row.value, known)
+
+
+def first_hour(begins: datetime) -> datetime:
+    """Name the first hour that is whole after *begins*: figures count whole hours."""
+    whole = begins.replace(minute=0, second=0, microsecond=0)
+    return whole if whole == begins else whole + timedelta(hours=1)
 
 
 async def series(

@@ -55,13 +55,14 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A row that a figure counts."""
+    """A row that a figure counts: *amount* is what it adds to it, and *whole* is its own."""
 
     kind: str
     id: str
     merchant_id: str
     merchant_name: str
     amount: int
+    whole: int
     currency: str
     status: str
     occurred_at: datetime
@@ -249,8 +250,8 @@ def heat_of(name: str, how: str, over: tuple[str, str] | None) -> Query[Heat]:
 
 
 _BEHIND = """
-    select {kind} as kind, x.id, x.merchant_id, m.name as merchant_name, x.amount, x.currency,
-           x.status, x.occurred_at
+    select {kind} as kind, x.id, x.merchant_id, m.name as merchant_name, {amount} as amount,
+           x.amount as whole, x.currency, x.status, x.occurred_at
       from {table} x
       join tenancy.merchants m on m.id = x.merchant_id
      where x.currency = :currency and x.occurred_at >= :begins and x.occurred_at < :ends and {which}
@@ -264,14 +265,33 @@ _BEHIND = """
 """
 
 _TRANSACTIONS = "payments.wallet_transactions"
+# What we charged and, less that, what banks took: rows without a fee add nothing.
+_CHARGED = """
+           select type as kind, id, merchant_id, fee_molam as part, amount, currency, status, occurred_at,
+                  null as bank_profile_id
+             from payments.wallet_transactions
+            where state = 'succeeded' and fee_molam <> 0"""
+_TAKEN = """
+           select 'payout', id, merchant_id, -fee, amount, currency, status, occurred_at, bank_profile_id
+             from payments.payouts
+            where state = 'paid' and fee <> 0"""
 
 
-def _behind(name: str, kind: str, table: str, which: str, *, bank: str = "false") -> Query[Behind]:
-    text = _BEHIND.format(kind=kind, table=table, which=which, bank=bank)
+def _behind(
+    name: str,
+    kind: str,
+    table: str,
+    which: str,
+    *,
+    amount: str = "x.amount",
+    bank: str = "false",
+) -> Query[Behind]:
+    text = _BEHIND.format(kind=kind, table=table, which=which, amount=amount, bank=bank)
     return Query(f"/* dashboard.list_{name}_behind */ {text}", row=Behind)
 
 
 _BANK = "x.bank_profile_id = :tenant_id"
+_PAID = "x.state = 'paid'"
 BEHIND = {
     "sales": _behind(
         "sales", "'payment'", _TRANSACTIONS, "x.type = 'payment' and x.state = 'succeeded'"
@@ -283,7 +303,24 @@ BEHIND = {
         "refunds", "'refund'", _TRANSACTIONS, "x.type = 'refund' and x.state = 'succeeded'"
     ),
     "disputes": _behind("disputes", "'dispute'", "payments.disputes", "true"),
-    "payouts": _behind("payouts", "'payout'", "payments.payouts", "x.state = 'paid'", bank=_BANK),
+    "charged": _behind("charged", "x.kind", f"({_CHARGED})", "true", amount="x.part"),
+    "earned": _behind(
+        "earned",
+        "x.kind",
+        f"({_CHARGED} union all {_TAKEN})",
+        "true",
+        amount="x.part",
+        bank=_BANK,
+    ),
+    "taken": _behind(
+        "taken",
+        "'payout'",
+        "payments.payouts",
+        f"{_PAID} and x.fee <> 0",
+        amount="x.fee",
+        bank=_BANK,
+    ),
+    "payouts": _behind("payouts", "'payout'", "payments.payouts", _PAID, bank=_BANK),
     "failed": _behind(
         "failed",
         "'payout'",

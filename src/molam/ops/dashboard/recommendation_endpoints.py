@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from molam.alerts.remediation.recommendation_actions import RecommendationEnded
+from molam.alerts.rules import tenants
 from molam.approvals import endpoints as engine
 from molam.approvals.requests import actor_of
 from molam.approvals.views import plain
@@ -99,7 +100,7 @@ class Applied(msgspec.Struct, frozen=True):
     needs=permissions.READ,
     query=ListAsked,
     answers=ListAnswer,
-    refuses=(QueryMalformed, TenantRefused),
+    refuses=(QueryMalformed, TenantRefused, *tenants.ABSENT),
 )
 async def listed(request: Request, _caller: Caller, query: ListAsked) -> ListAnswer:
     """List what is recommended, the most urgent first; for the platform, whosever it is."""
@@ -109,6 +110,8 @@ async def listed(request: Request, _caller: Caller, query: ListAsked) -> ListAns
         rows = await recommendations.listing(
             tx, status=query.status, tenant=tenant, limit=query.limit, offset=query.offset
         )
+        if not rows:
+            await tenants.check(tx, tenant.type, tenant.id)
     return ListAnswer([_view(row) for row in rows], len(rows))
 
 

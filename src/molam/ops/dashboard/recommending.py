@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from typing import Any, Literal
 
 from molam.ops.dashboard.recommendation_store import FloatRow, HoldRow, RouteRow, RuleRow
@@ -248,7 +248,7 @@ def for_rule(row: RuleRow) -> Proposed | None:
         priority="low" if not row.flapped else "medium",
         action_type="UPDATE_RISK_THRESHOLD",
         params={
-            "threshold": str(level),
+            "threshold": f"{level:f}",
             "alert_type": row.alert_type,
             "metric": row.metric,
             "tenant_type": row.tenant_type,
@@ -287,10 +287,27 @@ def _new_level(row: RuleRow) -> Decimal | None:
     # Nothing may become critical before it is an alert at all.
     if row.critical_at is not None:
         level = max(level, row.critical_at) if is_below else min(level, row.critical_at)
-    places = Decimal(1) if row.unit in {"amount", "count"} else Decimal("0.0001")
-    level = level.quantize(places, ROUND_HALF_EVEN)
+    level = _round(level, row, bound)
     moved = level < row.fire_at if is_below else level > row.fire_at
     return level if moved else None
+
+
+def _round(level: Decimal, row: RuleRow, bound: Decimal) -> Decimal:
+    """Write a level as a person would, with two digits: further away, if it may be there."""
+    if not level:
+        return level
+    is_below = row.comparison == "below"
+    places = Decimal(1).scaleb(level.adjusted() - 1)
+    if row.unit in {"amount", "count"}:
+        places = max(places, Decimal(1))
+    further, nearer = (ROUND_FLOOR, ROUND_CEILING) if is_below else (ROUND_CEILING, ROUND_FLOOR)
+    most = bound
+    if row.critical_at is not None:
+        most = max(most, row.critical_at) if is_below else min(most, row.critical_at)
+    away = (level / places).to_integral_value(further) * places
+    if away >= most if is_below else away <= most:
+        return away
+    return (level / places).to_integral_value(nearer) * places
 
 
 def _weighed(caps: dict[str, float], **evidence: tuple[float, float]) -> tuple[Feature, ...]:

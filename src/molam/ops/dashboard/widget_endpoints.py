@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 
+from molam.alerts.rules import tenants
 from molam.approvals.wire import uuid_of
 from molam.ops.dashboard import layouts, permissions, queries, snapshot_store, widgets
 from molam.ops.dashboard.endpoints import FIGURES, Country, Region
@@ -20,6 +21,7 @@ from molam.ops.dashboard.model import (
     TenantRefused,
     TenantType,
     WidgetAbsent,
+    WidgetKept,
     WidgetRefused,
 )
 from molam.platform.web import Caller, Routes
@@ -119,12 +121,13 @@ class Done(msgspec.Struct, frozen=True):
     needs=permissions.VIEW,
     query=WidgetsAsked,
     answers=WidgetsAnswer,
-    refuses=(QueryMalformed, TenantRefused),
+    refuses=(QueryMalformed, TenantRefused, *tenants.ABSENT),
 )
 async def list_widgets(request: Request, caller: Caller, query: WidgetsAsked) -> WidgetsAnswer:
     """List the widgets that the caller may see, as they have arranged them."""
     tenant = Tenant(query.tenant_type, query.tenant_id)
     async with request.app.state.db.transaction("dashboard.widgets", readonly=True) as tx:
+        await tenants.check(tx, tenant.type, tenant.id)
         placed = await widgets.shown_to(tx, caller.subject, caller.roles, tenant=tenant)
     return WidgetsAnswer([_view(each) for each in placed])
 
@@ -158,10 +161,10 @@ async def change_widget(request: Request, caller: Caller, body: WidgetBody) -> W
     "/api/dashboard/widgets/{widget_id}",
     needs=permissions.CHANGE_WIDGETS,
     answers=Done,
-    refuses=(WidgetAbsent,),
+    refuses=(WidgetAbsent, WidgetKept),
 )
 async def remove_widget(request: Request, _caller: Caller) -> Done:
-    """Remove a widget for everybody."""
+    """Remove a widget that somebody made, for everybody."""
     async with request.app.state.db.transaction("dashboard.remove_widget") as tx:
         await widgets.remove(tx, _id(request))
         await tx.one(snapshot_store.TELL)
@@ -183,6 +186,7 @@ async def widget_data(request: Request, caller: Caller, query: DataAsked) -> Dat
         if query.tenant_type is not None:
             whose = Tenant(query.tenant_type, query.tenant_id)
         tenant = await queries.narrowed(tx, whose, country=query.country, region=query.region)
+        await tenants.check(tx, tenant.type, tenant.id)
         data = await widgets.data_of(
             tx,
             widget,

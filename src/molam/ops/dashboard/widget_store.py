@@ -23,6 +23,12 @@ class Widget:
     position: dict[str, Any]
     visible: bool
     required_roles: list[str]
+    created_by: str
+
+    @property
+    def is_usual(self) -> bool:
+        """It came with the page, which everybody can have again as it was at first."""
+        return self.created_by == "system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,9 @@ class HappenedRow:
     status: str
 
 
-_COLUMNS = "id, tenant_type, tenant_id, name, kind, config, position, visible, required_roles"
+_COLUMNS = (
+    "id, tenant_type, tenant_id, name, kind, config, position, visible, required_roles, created_by"
+)
 
 LIST_WIDGETS = Query(
     f"""
@@ -95,7 +103,7 @@ PUT_WIDGET = Query(
     /* dashboard.put_widget */
     insert into ops.dash_widgets as w
            (id, tenant_type, tenant_id, name, kind, config, position, visible, required_roles, created_by)
-    values (:id, :tenant_type, :tenant_id, :name, :kind, :config, :position, :visible, :required_roles, :by)
+    values (:id, :tenant_type, :tenant_id, :name, :kind, :config, :position, :visible, :required_roles, :created_by)
         on conflict (id) do update
        set (tenant_type, tenant_id, name, kind, config, position, visible, required_roles, updated_at) = (
            excluded.tenant_type, excluded.tenant_id, excluded.name, excluded.kind, excluded.config,

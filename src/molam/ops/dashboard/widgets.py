@@ -17,12 +17,12 @@ from molam.kernel.ids import uuid7
 from molam.ops.dashboard import model, queries, recommendation_store
 from molam.ops.dashboard import widget_store as store
 from molam.ops.dashboard.layouts import COLUMNS, HEIGHT_MAX, ROW_MAX, Placed, shown_to
-from molam.ops.dashboard.model import GroupBy, Span, Tenant, WidgetAbsent, WidgetRefused
+from molam.ops.dashboard.model import GroupBy, Span, Tenant, WidgetAbsent, WidgetKept, WidgetRefused
 from molam.ops.dashboard.queries import By
 from molam.ops.dashboard.widget_store import Widget
 from molam.platform.db import Tx
 
-__all__ = ["Placed", "Widget", "data_of", "find", "put", "remove", "shown_to"]
+__all__ = ["Placed", "Widget", "check_removable", "data_of", "find", "put", "remove", "shown_to"]
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -310,8 +310,8 @@ async def find(tx: Tx, widget_id: UUID, roles: Iterable[str]) -> Widget:
     Raises:
         WidgetAbsent: there is none, or none for holders of *roles*.
     """
-    row = await tx.one(store.FIND_WIDGET, id=widget_id)
-    if row is None or (row.required_roles and not {*row.required_roles} & {*roles}):
+    row = await _any(tx, widget_id)
+    if row.required_roles and not {*row.required_roles} & {*roles}:
         raise WidgetAbsent("Check the widget's id.")
     return row
 
@@ -346,8 +346,8 @@ async def put(
         WidgetAbsent: there is none of this id.
         MetricUnknown, RangeRefused, WidgetRefused: its configuration makes no sense.
     """
-    if widget_id is not None and await tx.one(store.FIND_WIDGET, id=widget_id) is None:
-        raise WidgetAbsent("Check the widget's id.")
+    if widget_id is not None:
+        by = (await _any(tx, widget_id)).created_by
     if wanted.position.col + wanted.position.width > COLUMNS:
         raise WidgetRefused("A widget lies within the twelve columns of the grid.")
     made = Widget(
@@ -360,17 +360,36 @@ async def put(
         msgspec.structs.asdict(wanted.position),
         wanted.visible,
         list(wanted.required_roles),
+        by,
     )
     await data_of(tx, made, now=now)
-    fields = asdict(made) | {"by": by}
-    await tx.run(store.PUT_WIDGET, **fields)
+    await tx.run(store.PUT_WIDGET, **asdict(made))
     return made
 
 
 async def remove(tx: Tx, widget_id: UUID) -> None:
     """
+    Take a widget away from everybody that somebody made.
+
     Raises:
         WidgetAbsent: there is none of this id.
+        WidgetKept: it is one of those that the page came with.
     """
-    if not await tx.run(store.REMOVE_WIDGET, id=widget_id):
+    check_removable(await _any(tx, widget_id))
+    await tx.run(store.REMOVE_WIDGET, id=widget_id)
+
+
+def check_removable(widget: Widget) -> None:
+    """
+    Raises:
+        WidgetKept: it is one of those that the page came with.
+    """
+    if widget.is_usual:
+        raise WidgetKept("Whoever does not want it hides it for themselves.")
+
+
+async def _any(tx: Tx, widget_id: UUID) -> Widget:
+    row = await tx.one(store.FIND_WIDGET, id=widget_id)
+    if row is None:
         raise WidgetAbsent("Check the widget's id.")
+    return row

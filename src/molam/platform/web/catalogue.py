@@ -49,6 +49,7 @@ FRENCH = {
     "dashboard-range-refused": "Cette durée ne peut pas être montrée.",
     "dashboard-tenant-refused": "Dites de qui il s'agit.",
     "widget-absent": "Ce bloc du tableau de bord n'existe pas.",
+    "widget-kept": "Ce bloc fait partie de la page habituelle.",
     "widget-refused": "Ce bloc ne pourrait rien montrer.",
     "recommendation-absent": "Cette recommandation n'existe pas.",
     "recommendation-ended": "Cette recommandation n'est plus ouverte.",

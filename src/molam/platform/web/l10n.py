@@ -69,7 +69,8 @@ class Formats:
         text: str = numbers.format_decimal(
             value if value >= 0 else -value, pattern, locale=self.locale
         )
-        return MINUS + text if value < 0 else text
+        # What rounds to nothing has no sign.
+        return MINUS + text if value < 0 and text.strip("0.,") else text
 
     @_remembered
     def rate(self, value: Decimal) -> str:

@@ -106,11 +106,19 @@ async def read_json(request: Request, shape: type[ShapeT], *, media: tuple[str, 
         BodyMalformed: JSON of another shape.
     """
     raw = await _body(request)
-    if not raw and "content-type" not in request.headers:
-        # Nothing at all says nothing: an object without fields.
+    is_typed = "content-type" in request.headers
+    if raw or is_typed:
+        _check_media(request, media)
+    # Nothing at all says nothing: an object without fields. Where one is due, a type without
+    # a body is a body that was lost on the way.
+    if not raw and (not is_typed or _asks_nothing(shape)):
         return convert({}, shape)
-    _check_media(request, media)
     return convert(canonical.parse(raw), shape)
+
+
+def _asks_nothing(shape: type) -> bool:
+    is_struct = isinstance(shape, type) and issubclass(shape, msgspec.Struct)
+    return is_struct and not any(each.required for each in msgspec.structs.fields(shape))
 
 
 async def read_form(request: Request) -> dict[str, str]:

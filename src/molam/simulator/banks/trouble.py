@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from molam.platform.telemetry import loses_answer
 from molam.simulator.banks.temper import happens
 
 HANGS_UP = 0.5
@@ -24,6 +25,7 @@ class Cut(Response):
         headers = [(b"content-length", b"512"), (b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"', "more_body": True})
+        loses_answer.set(True)
 
 
 class Refused(Exception):
