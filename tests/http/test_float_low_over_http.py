@@ -209,10 +209,10 @@ async def test_a_level_is_changed_once_others_agree(
     }
     assert changes["alerts_of_30_days"] == (1, 0)
     title = re.sub(r"\s", " ", action["plan"]["title"]["en"])
-    assert title.startswith(
-        "Alert under 400,000 F CFA (over again at 500,000 F CFA, critical under "
+    assert title == (
+        "Alert under 400,000 F CFA (over again at 440,000 F CFA, critical under 200,000 F CFA)"
+        " for Low float, XOF"
     )
-    assert title.endswith(" for Low float, XOF")
     done = {each["what"] for each in executed.json()["result"]["changes"]}
     assert done == set(changes) - {"alerts_of_30_days"}
     assert executed.json()["result"]["threshold"] == "400000", executed.text

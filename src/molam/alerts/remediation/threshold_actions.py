@@ -72,11 +72,11 @@ async def _weighed(tx: Tx, params: UpdateRiskThreshold) -> tuple[RuleChange, Wei
     }
     now = await changing.weigh(tx, RuleChange(**scope))
     before = now.before or now.after
-    moved = params.threshold - before.fire_at
-    clear_at = before.clear_at + moved if params.clear_at is None else params.clear_at
-    critical_at = params.critical_at
+    clear_at, critical_at = params.clear_at, params.critical_at
+    if clear_at is None:
+        clear_at = _moved(before, before.clear_at, params.threshold)
     if critical_at is None and before.critical_at is not None:
-        critical_at = before.critical_at + moved
+        critical_at = _moved(before, before.critical_at, params.threshold)
     asked = RuleChange(
         **scope,
         fire_at=_number(params.threshold),
@@ -84,6 +84,13 @@ async def _weighed(tx: Tx, params: UpdateRiskThreshold) -> tuple[RuleChange, Wei
         critical_at=UNSET if critical_at is None else _number(critical_at),
     )
     return asked, await changing.weigh(tx, asked)
+
+
+def _moved(before: Rule, level: Decimal, threshold: Decimal) -> Decimal:
+    """Move *level* with the threshold: amounts in proportion, so that none falls below zero."""
+    if before.unit != "amount" or before.fire_at <= 0:
+        return level + threshold - before.fire_at
+    return (level * threshold / before.fire_at).quantize(Decimal(1))
 
 
 def _number(level: Decimal) -> int | float:
