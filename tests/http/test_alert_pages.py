@@ -68,6 +68,21 @@ async def test_an_alert_shows_its_levels_its_line_and_what_happened(
     assert (await console.get(f"/alerts/{uuid4()}")).status_code == 404
 
 
+async def test_an_alert_names_the_day_that_looked_most_like_its_own(
+    console: Console, worker_db: Database
+) -> None:
+    alert = await one(worker_db)
+    unlike = await console.page(f"/alerts/{alert.id}")
+    async with worker_db.transaction("tests.points") as tx:
+        days = [a_sample(900_000 + 1000 * (n % 24), (n - 240) * 3600) for n in range(241)]
+        await points.add(tx, days)
+    page = await console.page(f"/alerts/{alert.id}")
+
+    assert 'id="likeness"' not in unlike
+    assert "The day until it began looks most like the one until" in page
+    assert "alike by 100%" in page
+
+
 async def test_somebody_takes_an_alert_on_from_the_board(
     console: Console, worker_db: Database
 ) -> None:

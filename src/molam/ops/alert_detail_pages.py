@@ -270,6 +270,7 @@ async def _show(request: Request, caller: Caller, query: AlertQuery) -> Response
         said=said(query.said),
         asked=query,
         page=page,
+        likeness=await queries.likest_day(request.app.state.db, page.row),
         can={
             "acknowledge": may(caller, alerts.ACKNOWLEDGE),
             "resolve": may(caller, alerts.RESOLVE),

@@ -48,6 +48,12 @@ class PointRow:
 
 
 @dataclass(frozen=True, slots=True)
+class HourRow:
+    hour: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class NowRow:
     """What is measured now."""
 
@@ -199,6 +205,27 @@ LIST_POINTS = Query(
      order by 1, 2
     """,
     row=PointRow,
+)
+
+# The metric's mean of each hour before an alert began, and of the hour in which it did.
+LIST_HOURS = Query(
+    """
+    /* alerts.list_hours */
+    select date_trunc('hour', p.minute, 'UTC') as hour,
+           (sum(p.total) / sum(p.samples))::float8 as value
+      from alerts.alerts a
+      join alerts.metric_points p
+        on p.metric = a.metric ->> 'metric'
+       and p.tenant_type = a.tenant_type
+       and p.tenant_id = coalesce(a.tenant_id, '')
+       and p.currency = coalesce(a.currency, '')
+     where a.id = :id
+       and p.minute >= date_trunc('hour', a.fired_at, 'UTC') - make_interval(days => :days)
+       and p.minute < date_trunc('hour', a.fired_at, 'UTC') + interval '1 hour'
+     group by 1
+     order by 1
+    """,
+    row=HourRow,
 )
 
 FIND_NOW = Query(

@@ -12,9 +12,13 @@ from molam.alerts.episodes.model import AlertAbsent, AlertRow, InhibitionRow, Si
 from molam.alerts.episodes.store import MoveRow
 from molam.alerts.rules.model import AlertType, Severity, TenantType
 from molam.platform.db import Database
+from molam.sira import anomaly_shape
+from molam.sira.anomaly_shape import Likeness
 
 HISTORY_MAX = 200
 SILENCES_MAX = 200
+SHAPES_DAYS = 60
+"""So long measurements are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,13 @@ async def points(
     for row in rows:
         found.setdefault(row.fingerprint, []).append(row)
     return found
+
+
+async def likest_day(db: Database, alert: AlertRow) -> Likeness | None:
+    """Find the earlier day of the same metric that looked most like the one before *alert*."""
+    rows = await db.read(list_store.LIST_HOURS, id=alert.id, days=SHAPES_DAYS)
+    until = alert.fired_at.replace(minute=0, second=0, microsecond=0) + anomaly_shape.HOUR
+    return anomaly_shape.likest([(row.hour, row.value) for row in rows], until=until)
 
 
 async def silences(db: Database, *, with_over: bool = False) -> list[SilenceRow]:
