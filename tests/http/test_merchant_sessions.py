@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -135,6 +138,32 @@ async def test_the_form_of_the_alerts_page_acknowledges_and_comes_back(
     assert forged_.status_code == 403
     assert (answer.status_code, answer.headers["location"]) == (303, "/alerts")
     assert await look(db, "select acknowledged_by from merchant_alerts") == [("awa.diop",)]
+
+
+@pytest.mark.parametrize(
+    ("finding", "path"),
+    [
+        ("refunds_high", "/transactions?from=2026-11-15&to=2026-11-16&type=refund"),
+        ("joint_unusual", "/transactions?from=2026-11-15&to=2026-11-16"),
+        ("chargeback_rate_high", "/disputes"),
+    ],
+)
+async def test_what_is_unusual_leads_to_the_rows_behind_it(
+    visitor: Visitor, db: Database, finding: str, path: str
+):
+    id_ = await an_alert(db, alert_type="anomaly")
+    facts = {"rule": "seasonal", "finding": finding, "from_day": "2026-11-15"}
+    async with db.transaction("tests.facts") as tx:
+        await tx.connection.execute(
+            "update merchant.merchant_alerts set facts = $2 where id = $1",
+            *(UUID(id_), facts | {"to_day": "2026-11-16"}),
+        )
+
+    page = await visitor.get("/alerts")
+
+    links = [unescape(each) for each in re.findall('href="([^"]*)"', page.text)]
+    assert path in links
+    assert (await visitor.get(path)).status_code == 200
 
 
 @pytest.mark.parametrize(
