@@ -110,12 +110,12 @@ async def test_what_the_corridor_cannot_take_waits_until_it_can(
     assert [await where(db, each) for each in (fits, waits)] == [FAR, None]
     assert await state(db) == (215_000, 0)
     await sql(db, "update payments.payouts set state = 'paid' where id = $1", fits)
+    await corridors.settle_uses(worker_db)
     async with ops_db.transaction("tests.settle") as tx:
         (corridor,) = await tx.connection.fetch("select id from mesh.corridors")
         paid = await settlements.record(
             tx, corridor["id"], amount=15_000, reference="TARGET-1", by="ana", now=NOW
         )
-    await corridors.settle_uses(worker_db)
     async with ops_db.transaction("tests.settle") as tx:
         await settlements.confirm(tx, corridor["id"], paid.id, by="bob")
     await following.follow_all(worker_db)
