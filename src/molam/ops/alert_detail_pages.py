@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Meta
@@ -47,7 +46,6 @@ _STEP_S = 60
 _LONG_STEP_S = 900
 _FIGURES_MAX = 200
 _DAY_S = 86_400
-_BEAT = sse.event("", name="beat")
 _MINUTES = {"15m": 15, "1h": 60, "4h": 240, "1d": 1440, "7d": 10_079}
 
 
@@ -220,42 +218,13 @@ async def live(request: Request, caller: Caller) -> Response:
     await queries.get_alert(state.db, id_)
     language, zone = language_of(request, caller), zone_of(request)
     view = ("alert", str(id_), language, zone)
-    shown = _OPEN.get((state.hub, view))
-    if shown is None:
-        shown = _OPEN[state.hub, view] = LiveAlert(state, id_, language=language, zone=zone)
-    shown.joined()
-    return sse.stream(
-        request, state.hub, topic=ALERTS, view=view, render=shown.render, heartbeat=_BEAT
-    )
 
+    async def read() -> tuple[dict[str, str], bytes]:
+        page = await _read(state, id_, language=language, zone=zone)
+        text = TEMPLATES.render(language, "_alert_live.html", page=page, zone=zone)
+        return fragments.regions(text), sse.event(page.key, name="standing")
 
-class LiveAlert:
-    """An alert in one language, and what the open pages already show of it."""
-
-    def __init__(self, state: State, id_: UUID, *, language: Language, zone: str) -> None:
-        self._state = state
-        self._id = id_
-        self._language = language
-        self._zone = zone
-        self._shown: dict[str, str] = {}
-
-    def joined(self) -> None:
-        """Send everything next time: a page opened that may be older than its stream."""
-        self._shown = {}
-
-    async def render(self, _changed: frozenset[str]) -> bytes:
-        """Return the messages that bring every open page up to date."""
-        page = await _read(self._state, self._id, language=self._language, zone=self._zone)
-        text = TEMPLATES.render(self._language, "_alert_live.html", page=page, zone=self._zone)
-        regions = fragments.regions(text)
-        moved = fragments.moved(self._shown, regions)
-        self._shown = regions
-        message = sse.event(moved) if moved else b""
-        return message + sse.event(page.key, name="standing")
-
-
-# Held weakly: a view lives as long as the hub renders it.
-_OPEN: WeakValueDictionary[tuple[sse.Hub, object], LiveAlert] = WeakValueDictionary()
+    return fragments.stream(request, topic=ALERTS, view=view, read=read)
 
 
 async def _show(request: Request, caller: Caller, query: AlertQuery) -> Response:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-from weakref import WeakValueDictionary
-
 import msgspec
-from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,10 +24,6 @@ QUEUE = "queue"
 """The topic of lists: every change of any action concerns them."""
 ALERTS = "alerts"
 """The topic of pages about alerts, which show how far what is done about them has come."""
-
-# A comment would do for the network, but the page cannot see comments, and it
-# must notice when a stream stays open and silent.
-_BEAT = sse.event("", name="beat")
 
 
 class LiveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,7 +57,7 @@ async def lists(request: Request, caller: Caller, query: LiveQuery) -> Response:
         topic=QUEUE,
         view=("list", caller.subject, caller.roles, query.tab),
         render=render,
-        heartbeat=_BEAT,
+        heartbeat=fragments.BEAT,
     )
 
 
@@ -80,52 +72,13 @@ async def action(request: Request, caller: Caller) -> Response:
     state, id_ = request.app.state, request.path_params["id"]
     language, zone = language_of(request, caller), zone_of(request)
     view = ("action", caller.subject, caller.roles, language, zone)
-    key = (state.hub, str(id_), view)
-    live = _OPEN.get(key)
-    if live is None:
-        live = _OPEN[key] = LiveAction(state, id_, caller, language=language, zone=zone)
-    live.joined()
-    return sse.stream(
-        request, state.hub, topic=str(id_), view=view, render=live.render, heartbeat=_BEAT
-    )
 
-
-class LiveAction:
-    """One reader's view of an action, and what their open pages already show."""
-
-    def __init__(
-        self, state: State, action_id: UUID, caller: Caller, *, language: Language, zone: str
-    ) -> None:
-        self._state = state
-        self._action_id = action_id
-        self._caller = caller
-        self._language = language
-        self._zone = zone
-        self._shown: dict[str, str] = {}
-
-    def joined(self) -> None:
-        """Send everything next time: a page opened that may be older than its stream."""
-        self._shown = {}
-
-    async def render(self, _changed: frozenset[str]) -> bytes:
-        """Return the messages that bring every open page up to date."""
-        found = await detail_of(
-            self._state,
-            self._action_id,
-            self._caller,
-            actor=actor_of(self._caller),
-            language=self._language,
-        )
-        regions = regions_of(found, self._language, self._zone)
-        changed = fragments.moved(self._shown, regions)
-        self._shown = regions
-        message = sse.event(changed) if changed else b""
+    async def read() -> tuple[dict[str, str], bytes]:
+        found = await detail_of(state, id_, caller, actor=actor_of(caller), language=language)
         # The buttons stay as they are: the page only learns that they fit no longer.
-        return message + sse.event(found.key, name="standing")
+        return regions_of(found, language, zone), sse.event(found.key, name="standing")
 
-
-# Held weakly: a view lives as long as the hub renders it.
-_OPEN: WeakValueDictionary[tuple[sse.Hub, str, object], LiveAction] = WeakValueDictionary()
+    return fragments.stream(request, topic=str(id_), view=view, read=read)
 
 
 def regions_of(detail: Detail, language: Language, zone: str) -> dict[str, str]:
